@@ -1,0 +1,59 @@
+import type { IncomingHttpHeaders } from "node:http";
+import type { HeaderMap } from "../homeserver/headers.ts";
+import type { UpstreamResponse } from "../homeserver/homeserver.ts";
+import type { EndpointName } from "../matrix/endpoints.ts";
+
+/** What a handler may change of the client's request before it goes upstream. */
+export interface ForwardChange {
+  /** Origin-form target with query; the client's own when left out. */
+  readonly path?: string;
+  readonly method?: string;
+  readonly body?: Buffer | string;
+  /** Set over the client's headers. */
+  readonly headers?: Record<string, string>;
+  readonly timeoutMs?: number;
+  readonly maxBytes?: number;
+}
+
+/** One client's request to an intercepted endpoint. */
+export interface Call {
+  readonly endpoint: EndpointName;
+  /** Path parameters, percent-decoded once. */
+  readonly params: Readonly<Record<string, string>>;
+  /** HEAD comes as GET: the front leaves the body of the answer out. */
+  readonly method: string;
+  /** The raw request target as it came, with query. */
+  readonly rawPath: string;
+  readonly query: URLSearchParams;
+  readonly headers: IncomingHttpHeaders;
+  /** Aborted when the client has gone away. */
+  readonly signal: AbortSignal;
+  /** From the Authorization header, else from `?access_token=`; null when there is none. */
+  readonly token: string | null;
+  /**
+   * The whole request body; may be called again.
+   *
+   * @throws MatrixError 413 M_TOO_LARGE past `maxBytes`
+   */
+  body(maxBytes?: number): Promise<Buffer>;
+  /**
+   * Forwards this request as it came, or changed, and buffers the whole answer. The request's own `?access_token=` and
+   * headers go along.
+   *
+   * @throws HomeserverUnreachable, HomeserverTimeout
+   */
+  forward(change?: ForwardChange): Promise<UpstreamResponse>;
+}
+
+/** A handler's own answer. `content-length` is set by the front. */
+export interface Reply {
+  readonly statusCode: number;
+  readonly headers: HeaderMap;
+  readonly body: Buffer | string;
+}
+
+/** Answers a call, or lets the request stream through untouched with "pass". */
+export type Handler = (call: Call) => Promise<Reply | "pass">;
+
+/** What a route module gives the front. */
+export type Handlers = Partial<Record<EndpointName, Handler>>;
