@@ -1,9 +1,9 @@
 import { once } from "node:events";
-import type { Readable, Transform } from "node:stream";
-import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
+import type { Readable } from "node:stream";
 import { Agent, ProxyAgent } from "undici";
 import type { Dispatcher } from "undici";
 import { HomeserverTimeout, MatrixError } from "../matrix/errors.ts";
+import { decoderFor } from "./content-encoding.ts";
 import type { HeaderMap } from "./headers.ts";
 import { stripResponseHeaders } from "./headers.ts";
 import { toUpstreamError } from "./upstream-errors.ts";
@@ -159,27 +159,6 @@ async function readBody(body: Readable, headers: HeaderMap, maxBytes: number): P
     return await collect(decoder, maxBytes);
   } finally {
     body.destroy();
-  }
-}
-
-function decoderFor(encoding: string | string[] | undefined): Transform | null {
-  switch (encoding) {
-    case undefined:
-    case "identity":
-      return null;
-    case "gzip":
-    case "x-gzip":
-      return createGunzip();
-    case "br":
-      return createBrotliDecompress();
-    case "deflate":
-      return createInflate();
-    default:
-      throw new MatrixError(
-        502,
-        "M_UNKNOWN",
-        "the homeserver's answer has a content encoding that was not asked for",
-      );
   }
 }
 
