@@ -1,0 +1,139 @@
+import { randomUUID } from "node:crypto";
+import type { Database } from "better-sqlite3";
+import { Backend } from "./backend.ts";
+import { mount, unmount } from "./mounts.ts";
+import { describeOpenError, openDatabase } from "./sqlite/connection.ts";
+import type { Migration } from "./sqlite/migrations.ts";
+import { DEVICE_APPLICATION_ID, migrateIndexedDb } from "./sqlite/schema.ts";
+import type { Turn } from "./sqlite/scheduler.ts";
+
+/** How to open a device's file. */
+export interface DeviceStoreOptions {
+  readonly path: string;
+  /** Raw page key, 32 bytes. */
+  readonly key: Uint8Array;
+  /** "create" refuses a file that is there, "existing" refuses one that is not. */
+  readonly mode: "create" | "existing";
+  /** The schema of the owner's own tables. Names that begin with `idb_` are taken. */
+  readonly migrations: readonly Migration[];
+}
+
+/** One device's encrypted file: the IndexedDB databases of the engine and the owner's own tables. */
+export class DeviceStore {
+  /**
+   * Prefix of database names: `${mountName}::...`, opened through the installed factory, lives in this file. Unique to this
+   * open store; the file itself does not hold it.
+   */
+  readonly mountName: string;
+  readonly #backend: Backend;
+  #closing: Promise<void> | null = null;
+
+  private constructor(backend: Backend) {
+    this.#backend = backend;
+    this.mountName = `kirjava-${randomUUID()}`;
+    mount(this.mountName, backend);
+  }
+
+  /** @throws StoreError for every reason that lies in the file; nothing is overwritten then. */
+  static open(options: DeviceStoreOptions): DeviceStore {
+    const database = openDatabase({ ...options, applicationId: DEVICE_APPLICATION_ID });
+    try {
+      migrateIndexedDb(database, options.path);
+      return new DeviceStore(new Backend(database, options.path));
+    } catch (error) {
+      database.close();
+      throw describeOpenError(error, options.path);
+    }
+  }
+
+  /**
+   * Runs `work` synchronously in a SQLite transaction of its own, after every IndexedDB transaction that was created before and
+   * before every one created later. Durable when the promise resolves; rolled back when `work` throws.
+   *
+   * @throws TypeError when `work` returns a promise. StoreError when the file turns out to be damaged.
+   */
+  transaction<T>(work: (database: Database) => T): Promise<T> {
+    this.#requireOpen();
+    return new Promise((resolve, reject) => {
+      const backend = this.#backend;
+      const turn: Turn = {
+        writes: true,
+        conflictsWith: () => true,
+        start: () => {
+          try {
+            resolve(runInTransaction(backend, work));
+          } catch (error) {
+            reject(describeOpenError(error, backend.path));
+          } finally {
+            backend.scheduler.finish(turn);
+          }
+        },
+      };
+      backend.scheduler.add(turn);
+    });
+  }
+
+  /** Writes the log back into the file and empties it, when no transaction is running. */
+  checkpoint(): Promise<void> {
+    this.#requireOpen();
+    return new Promise((resolve, reject) => {
+      const { scheduler, database, path } = this.#backend;
+      const turn: Turn = {
+        writes: true,
+        conflictsWith: () => true,
+        start: () => {
+          try {
+            database.pragma("wal_checkpoint(TRUNCATE)");
+            resolve();
+          } catch (error) {
+            reject(describeOpenError(error, path));
+          } finally {
+            scheduler.finish(turn);
+          }
+        },
+      };
+      scheduler.add(turn);
+    });
+  }
+
+  /** Waits for the transactions that are there, then closes the file. Connections that are still open are dead afterwards. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    unmount(this.mountName);
+    this.#backend.isClosing = true;
+    await this.#backend.scheduler.idle();
+    for (const openable of this.#backend.openables()) {
+      for (const connection of openable.connections) connection.close();
+    }
+    this.#backend.database.close();
+  }
+
+  #requireOpen(): void {
+    if (this.#closing !== null) {
+      throw new Error(`${this.#backend.path}: the device store is closed`);
+    }
+  }
+}
+
+function runInTransaction<T>(backend: Backend, work: (database: Database) => T): T {
+  backend.begin();
+  try {
+    const result = work(backend.database);
+    if (result instanceof Promise) {
+      // Nobody waits for it any more; its failure must not end the process.
+      result.catch(() => undefined);
+      throw new TypeError(
+        "expected synchronous work, got a promise: a SQLite transaction cannot wait",
+      );
+    }
+    backend.commit();
+    return result;
+  } catch (error) {
+    backend.rollback();
+    throw error;
+  }
+}
