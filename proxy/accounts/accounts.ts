@@ -294,7 +294,7 @@ export class Accounts {
     const identity = this.#table.find(key);
     this.forgetToken(token);
     this.#refuse(key, error);
-    if (identity === null || identity.deviceId === null || error.fields["soft_logout"] === true) {
+    if (!identity?.deviceId || error.fields["soft_logout"] === true) {
       return;
     }
     const { userId, deviceId } = identity;
@@ -308,12 +308,12 @@ export class Accounts {
 
   #keep(key: string, identity: Identity, confirmedMs: number, isDurable: boolean): void {
     if (isDurable) this.#table.put(key, identity, this.#clock.now());
-    const entry = this.#remember(key, identity, confirmedMs);
-    entry.quietUntilMs = 0;
+    this.#remember(key, identity, confirmedMs);
   }
 
   #remember(key: string, identity: Identity, confirmedMs: number): Entry {
-    const entry: Entry = { identity, confirmedMs, quietUntilMs: 0 };
+    const known = this.#known.get(key)?.confirmedMs ?? Number.NEGATIVE_INFINITY;
+    const entry: Entry = { identity, confirmedMs: Math.max(confirmedMs, known), quietUntilMs: 0 };
     this.#known.set(key, entry);
     return entry;
   }

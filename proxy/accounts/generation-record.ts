@@ -1,82 +1,90 @@
-import { lstatSync, mkdirSync, readdirSync } from "node:fs";
-import { join } from "node:path";
-import {
-  hasCode,
-  readIfPresent,
-  removeDurably,
-  syncDirectory,
-  writeDurably,
-} from "./durable-file.ts";
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { StoreError } from "../../crypto-store/index.ts";
+import { readIfPresent, removeDurably, syncDirectory, writeDurably } from "./durable-file.ts";
 
 /** What is written beside the master key about one section. */
 export interface Generation {
+  /** Which store it is about, 32 hex digits. */
+  readonly sectionId: string;
   /** The generation that the section's database must have at least. */
   readonly generation: number;
   /** The data directory of the section when it was last open. */
   readonly directory: string;
 }
 
-const LINE = /^kirjava-generation 1 (\d{1,15}) (".*")\n$/;
-const SECTION_ID = /^[0-9a-f]{32}$/;
+const LINE = /^kirjava-generation 1 ([0-9a-f]{32}) (\d{1,15}) (".*")\n$/;
 
 /**
  * The generation number of one section, kept beside the master key and away from the data, so that an
- * old copy of the data is noticed. One file a section in one directory: sections that share a master
- * key, be it in two daemons, never write to the same file.
+ * old copy of the data is noticed. Sections may share a master key, never this file.
  */
 export class GenerationRecord {
   readonly path: string;
-  readonly #home: string;
 
-  constructor(generationPath: string, sectionId: string) {
-    this.#home = generationPath;
-    this.path = join(generationPath, sectionId);
+  /** @param path `MasterKey.generationPath` */
+  constructor(path: string) {
+    this.path = path;
   }
 
-  /** `null` where there is none, or none that can be read: both mean that nothing vouches for the data. */
+  /**
+   * `null` where there is none: nothing vouches for the data then.
+   *
+   * @throws StoreError `STORE_CORRUPT` where the file is something else
+   */
   read(): Generation | null {
-    return parse(this.path);
+    const text = readIfPresent(this.path);
+    if (text === null) return null;
+    const match = LINE.exec(text);
+    const directory = parseString(match?.[3]);
+    if (match?.[1] === undefined || directory === null) {
+      throw new StoreError(
+        "STORE_CORRUPT",
+        this.path,
+        "expected a generation record, got something else: restore it from a backup, or set GenerationFile to a file of its own",
+      );
+    }
+    return { sectionId: match[1], generation: Number(match[2]), directory };
   }
 
-  /** Durable when it returns. */
+  /**
+   * The same for one section.
+   *
+   * @throws StoreError `STORE_CORRUPT`; `STORE_EXISTS` where the record is about another section
+   */
+  readFor(sectionId: string): Generation | null {
+    const record = this.read();
+    if (record === null || record.sectionId === sectionId) return record;
+    throw new StoreError(
+      "STORE_EXISTS",
+      this.path,
+      `is about another store, in ${record.directory}: set GenerationFile to a file of this section's own, or restore the store that it is about`,
+    );
+  }
+
+  /** Durable when it returns. Overwrites: read it first. */
   write(value: Generation): void {
-    if (mkdirSync(this.#home, { recursive: true, mode: 0o700 }) !== undefined) {
-      syncDirectory(join(this.#home, ".."));
+    const home = dirname(this.path);
+    if (mkdirSync(home, { recursive: true, mode: 0o700 }) !== undefined) {
+      syncDirectory(dirname(home));
     }
+    const { sectionId, generation, directory } = value;
     writeDurably(
       this.path,
-      `kirjava-generation 1 ${value.generation} ${JSON.stringify(value.directory)}\n`,
+      `kirjava-generation 1 ${sectionId} ${generation} ${JSON.stringify(directory)}\n`,
     );
   }
 
   remove(): void {
-    if (lstatSync(this.#home, { throwIfNoEntry: false }) === undefined) return;
     removeDurably([this.path]);
-  }
-
-  /** The path of a record that says that a store was in this directory; `null` where there is none. */
-  static forDirectory(generationPath: string, directory: string): string | null {
-    let names: string[];
-    try {
-      names = readdirSync(generationPath);
-    } catch (error) {
-      if (hasCode(error, "ENOENT")) return null;
-      throw error;
-    }
-    for (const name of names.filter((candidate) => SECTION_ID.test(candidate))) {
-      const path = join(generationPath, name);
-      if (parse(path)?.directory === directory) return path;
-    }
-    return null;
   }
 }
 
-function parse(path: string): Generation | null {
-  const match = LINE.exec(readIfPresent(path) ?? "");
-  if (match?.[1] === undefined || match[2] === undefined) return null;
+function parseString(json: string | undefined): string | null {
+  if (json === undefined) return null;
   try {
-    const directory: unknown = JSON.parse(match[2]);
-    return typeof directory === "string" ? { generation: Number(match[1]), directory } : null;
+    const value: unknown = JSON.parse(json);
+    return typeof value === "string" ? value : null;
   } catch {
     return null;
   }

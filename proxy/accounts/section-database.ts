@@ -6,6 +6,7 @@ import { DirectoryLock, StoreError } from "../../crypto-store/index.ts";
 import type { MasterKey } from "../config/store-key.ts";
 import { isPresent, removeDurably, renameDurably, syncDirectory } from "./durable-file.ts";
 import { GenerationRecord } from "./generation-record.ts";
+import type { Generation } from "./generation-record.ts";
 import { KeyUnwrapError, KeyWrapper } from "./key-wrapping.ts";
 import { writeSectionKey } from "./section-key.ts";
 import type { SectionKey } from "./section-key.ts";
@@ -68,7 +69,7 @@ export class SectionDatabase {
     this.#lock = lock;
     this.#logger = logger;
     this.#wrapper = new KeyWrapper(master.bytes);
-    this.#record = new GenerationRecord(master.generationPath, parts.section.sectionId);
+    this.#record = new GenerationRecord(master.generationPath);
   }
 
   /**
@@ -122,7 +123,7 @@ export class SectionDatabase {
     if (this.#rollback !== null) return;
     // Database first: after a crash in between it is ahead of the record, which is no sign of an old
     // copy. The other way round it would look like one.
-    this.#setGeneration(Math.max(this.generation, this.#record.read()?.generation ?? 0) + 1);
+    this.#setGeneration(Math.max(this.generation, this.#readRecord()?.generation ?? 0) + 1);
   }
 
   /**
@@ -181,11 +182,13 @@ export class SectionDatabase {
     if (next.masterId === this.#wrapper.masterId) {
       throw new RangeError("expected a new master key, got the one in use");
     }
-    const record = new GenerationRecord(master.generationPath, this.#section.sectionId);
-    const old = { wrapper: this.#wrapper, record: this.#record };
-    const known = this.#record.read();
+    const { sectionId } = this.#section;
+    const record = new GenerationRecord(master.generationPath);
+    record.readFor(sectionId);
+    const old = this.#record;
     record.write({
-      generation: Math.max(this.generation, known?.generation ?? 0),
+      sectionId,
+      generation: Math.max(this.generation, this.#readRecord()?.generation ?? 0),
       directory: this.layout.directory,
     });
     onStep?.("recorded");
@@ -198,7 +201,7 @@ export class SectionDatabase {
     renameDurably(this.layout.nextKey, this.layout.key);
     this.checkpoint();
     onStep?.("switched");
-    if (old.record.path !== record.path) old.record.remove();
+    if (old.path !== record.path) old.remove();
     onStep?.("forgotten");
   }
 
@@ -228,7 +231,7 @@ export class SectionDatabase {
 
   #checkGeneration(): void {
     const found = this.generation;
-    const expected = this.#record.read()?.generation ?? null;
+    const expected = this.#readRecord()?.generation ?? null;
     const [unknown] = this.#unknownDeviceFiles();
     if (expected === null) {
       this.#alarm({ reason: "record-missing", found, expected, path: this.#record.path });
@@ -252,7 +255,12 @@ export class SectionDatabase {
 
   #setGeneration(generation: number): void {
     writeValue(this.connection, "generation", generation);
-    this.#record.write({ generation, directory: this.layout.directory });
+    const { sectionId } = this.#section;
+    this.#record.write({ sectionId, generation, directory: this.layout.directory });
+  }
+
+  #readRecord(): Generation | null {
+    return this.#record.readFor(this.#section.sectionId);
   }
 
   #unknownDeviceFiles(): string[] {
@@ -298,7 +306,7 @@ function settleRotation(
 
 function readValue(connection: Database, name: string): unknown {
   return connection
-    .prepare<[string], unknown>("SELECT value FROM section_value WHERE name = ?")
+    .prepare<[string]>("SELECT value FROM section_value WHERE name = ?")
     .pluck()
     .get(name);
 }

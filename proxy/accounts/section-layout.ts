@@ -110,13 +110,15 @@ export class SectionLayout {
         `is missing, section.key too, beside ${remains}: restore both from a backup, or move ${this.directory} away to begin anew (every device then has to log in again)`,
       );
     }
-    const record = GenerationRecord.forDirectory(master.generationPath, this.directory);
-    if (record !== null) {
-      throw missing(
-        this.database,
-        `is missing, and ${record} says that a store was here: restore or mount it, or delete ${record} to begin anew (every device then has to log in again)`,
-      );
-    }
+    const record = new GenerationRecord(master.generationPath);
+    const other = record.read();
+    if (other === null) return;
+    throw missing(
+      this.database,
+      other.directory === this.directory
+        ? `is missing, and ${record.path} says that a store was here: restore or mount it, or delete ${record.path} to begin anew (every device then has to log in again)`
+        : `is missing, and ${record.path} is about the store in ${other.directory}: restore that store here, or set GenerationFile to a file of this section's own`,
+    );
   }
 
   #create(master: MasterKey, wrapper: KeyWrapper): SectionKey {
@@ -141,10 +143,11 @@ export class SectionLayout {
   /** From the key on everything can be done again after a crash; the rename is the last step. */
   #complete(master: MasterKey, section: SectionKey): void {
     open(this.unborn, section.key, "existing").close();
-    new GenerationRecord(master.generationPath, section.sectionId).write({
-      generation: 0,
-      directory: this.directory,
-    });
+    const { sectionId } = section;
+    const record = new GenerationRecord(master.generationPath);
+    if (record.readFor(sectionId) === null) {
+      record.write({ sectionId, generation: 0, directory: this.directory });
+    }
     renameDurably(this.unborn, this.database);
   }
 }

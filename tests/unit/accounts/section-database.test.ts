@@ -11,7 +11,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Place, storeErrorOf } from "./section-fixture.ts";
+import { SectionDatabase } from "../../../proxy/accounts/section-database.ts";
+import { Place, silent, storeErrorOf } from "./section-fixture.ts";
 
 let place: Place;
 beforeEach(() => {
@@ -31,7 +32,7 @@ describe("SectionDatabase.open", () => {
     expect(statSync(file("devices")).mode & 0o777).toBe(0o700);
     expect(statSync(file("section.key")).mode & 0o777).toBe(0o600);
     expect(statSync(file("section.db")).mode & 0o777).toBe(0o600);
-    expect(statSync(place.master.generationPath).mode & 0o777).toBe(0o700);
+    expect(statSync(place.master.generationPath).mode & 0o777).toBe(0o600);
   });
 
   it("takes group's and others' rights off a directory that is there", () => {
@@ -128,14 +129,69 @@ describe("SectionDatabase.open", () => {
     rmSync(place.data, { recursive: true });
     const error = storeErrorOf(openAndClose);
     expect(error.code).toBe("STORE_MISSING");
-    expect(error.message).toMatch(/says that a store was here: restore or mount it, or delete /);
+    expect(error.message).toBe(
+      `${file("section.db")}: is missing, and ${place.master.generationPath} says that a store was here: restore or mount it, or delete ${place.master.generationPath} to begin anew (every device then has to log in again)`,
+    );
     expect(existsSync(file("section.db"))).toBe(false);
+  });
+
+  it("refuses to begin with the generation record of another section", () => {
+    openAndClose();
+    const directory = join(place.root, "another");
+    const error = storeErrorOf(() =>
+      SectionDatabase.open({ directory, master: place.master, logger: silent }),
+    );
+    expect(error.code).toBe("STORE_MISSING");
+    expect(error.message).toBe(
+      `${join(directory, "section.db")}: is missing, and ${place.master.generationPath} is about the store in ${place.data}: restore that store here, or set GenerationFile to a file of this section's own`,
+    );
+  });
+
+  it("refuses to go on with the generation record of another section", () => {
+    openAndClose();
+    const other = new Place();
+    other.open().close();
+    const record = readFileSync(other.master.generationPath, "utf8");
+    writeFileSync(place.master.generationPath, record);
+    const error = storeErrorOf(openAndClose);
+    expect(error.code).toBe("STORE_EXISTS");
+    expect(error.message).toBe(
+      `${place.master.generationPath}: is about another store, in ${other.data}: set GenerationFile to a file of this section's own, or restore the store that it is about`,
+    );
+    expect(readFileSync(place.master.generationPath, "utf8")).toBe(record);
+    other.remove();
+  });
+
+  it("overwrites no file that is not a generation record", () => {
+    writeFileSync(place.master.generationPath, "something else");
+    const error = storeErrorOf(openAndClose);
+    expect(error.code).toBe("STORE_CORRUPT");
+    expect(error.message).toBe(
+      `${place.master.generationPath}: expected a generation record, got something else: restore it from a backup, or set GenerationFile to a file of its own`,
+    );
+    expect(readFileSync(place.master.generationPath, "utf8")).toBe("something else");
+    expect(existsSync(file("section.db"))).toBe(false);
+  });
+
+  it("lets two sections share one master key", () => {
+    openAndClose();
+    const directory = join(place.root, "another");
+    const master = {
+      bytes: place.master.bytes,
+      generationPath: join(place.root, "another.generation"),
+    };
+    for (let round = 0; round < 2; round += 1) {
+      const database = SectionDatabase.open({ directory, master, logger: silent });
+      expect(database.rolledBack).toBe(false);
+      database.close();
+    }
+    openAndClose();
   });
 
   it("begins anew once the operator has deleted the record", () => {
     openAndClose();
     rmSync(place.data, { recursive: true });
-    rmSync(place.master.generationPath, { recursive: true });
+    rmSync(place.master.generationPath);
     const database = place.open();
     expect(database.rolledBack).toBe(false);
     database.close();
@@ -203,7 +259,7 @@ describe("SectionDatabase.open", () => {
   it("completes a creation that crashed between the key and the last rename", () => {
     openAndClose();
     renameSync(file("section.db"), file("section.db.new"));
-    rmSync(place.master.generationPath, { recursive: true });
+    rmSync(place.master.generationPath);
     const database = place.open();
     expect(database.rolledBack).toBe(false);
     database.close();
