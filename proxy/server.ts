@@ -2,6 +2,8 @@ import type { Socket } from "node:net";
 import Fastify from "fastify";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
+import { systemClock } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 import { isOwnHost, ownNames } from "./host-check.ts";
 import { CorsMemory } from "./homeserver/cors.ts";
 import { Exchange } from "./homeserver/exchange.ts";
@@ -26,6 +28,7 @@ export interface SectionServerOptions {
   /** Names besides this machine's own by which clients may call the proxy, such as a container's. */
   readonly hostNames?: readonly string[];
   readonly logger: Logger;
+  readonly clock?: Clock;
 }
 
 /** Time for a client to send its headers. Long polls are not touched: their request is complete. */
@@ -43,7 +46,8 @@ const MAX_HEADER_BYTES = 64 * 1024;
 export async function createSectionServer(options: SectionServerOptions): Promise<FastifyInstance> {
   const { homeserver, routes, logger } = options;
   const cors = new CorsMemory();
-  const context = { homeserver, cors, watch: options.accounts };
+  const clock = options.clock ?? systemClock;
+  const context = { homeserver, cors, watch: options.accounts, clock };
   const names = ownNames(options.section.listenAddress, options.hostNames ?? []);
 
   const app = Fastify({
@@ -61,7 +65,7 @@ export async function createSectionServer(options: SectionServerOptions): Promis
   app.decorateRequest("exchange");
 
   app.addHook("onRequest", (request, reply, done) => {
-    const exchange = new Exchange(request.raw, reply.raw, request.originalUrl);
+    const exchange = new Exchange(request.raw, reply.raw, request.originalUrl, clock.now());
     request.exchange = exchange;
     const match = refuse(request, names) ?? classify(request.method, exchange.target);
     if (match === "pass") {

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { MatrixError } from "../matrix/errors.ts";
-import { tokenOf } from "./token-watch.ts";
+import { masqueradeOf, tokenOf } from "./token-watch.ts";
+import type { Masquerade, Sender } from "./token-watch.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -9,24 +10,37 @@ declare module "fastify" {
 }
 
 /** A client's request as it came over the wire, and the response it waits for. */
-export class Exchange {
+export class Exchange implements Sender {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   /** The request target, byte for byte. */
   readonly target: string;
+  readonly sentAtMs: number;
   #token: string | null | undefined;
   #body: Promise<Buffer> | null = null;
   #bodyRead: Buffer | null = null;
 
-  constructor(request: IncomingMessage, response: ServerResponse, target: string) {
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    target: string,
+    sentAtMs: number,
+  ) {
     this.request = request;
     this.response = response;
     this.target = target;
+    this.sentAtMs = sentAtMs;
   }
 
   /** The client's access token; null when there is none. */
   get token(): string | null {
-    return (this.#token ??= tokenOf(this.request.headers, this.target));
+    if (this.#token === undefined) this.#token = tokenOf(this.request.headers, this.target);
+    return this.#token;
+  }
+
+  /** Whom an application service speaks for. */
+  get masquerade(): Masquerade {
+    return masqueradeOf(this.target);
   }
 
   /** Whether the client sends a body at all. */

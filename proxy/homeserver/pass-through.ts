@@ -78,8 +78,7 @@ export async function registerPassThrough(
           void peek(body, request.exchange, watch, reply);
           return;
         }
-        if (reply.statusCode < 300 && request.exchange.token !== null)
-          watch.confirmed(request.exchange.token);
+        watchAnswer(watch, request.exchange, reply.statusCode, null);
         void reply.send(body);
       },
     },
@@ -148,7 +147,7 @@ async function peek(
     }
     const whole = Buffer.concat(chunks, sizeBytes);
     const decoded = decodeShort(whole, reply.getHeader("content-encoding"), MAX_ERROR_BYTES);
-    if (decoded !== null) watchAnswer(watch, exchange.token, 401, decoded);
+    watchAnswer(watch, exchange, 401, decoded);
     reply.send(whole);
   } catch (error) {
     reply.send(toUpstreamError(error, 0));

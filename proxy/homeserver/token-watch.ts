@@ -1,16 +1,41 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { parseObject } from "../matrix/json.ts";
 
-/** Who wants to know what the homeserver's answers say about access tokens. Called once for each answer: must be quick. */
+/** Whom an application service's request speaks for, as its query says. */
+export interface Masquerade {
+  readonly userId?: string;
+  readonly deviceId?: string;
+}
+
+/** Who wants to know what the homeserver's answers say about access tokens. Called for each answer: must be quick. */
 export interface TokenWatch {
-  /** The homeserver answered 2xx to a request with this token. */
-  confirmed(token: string): void;
+  /**
+   * The homeserver answered 2xx to a request with this token.
+   *
+   * @param sentAtMs - when the request came in: the end of a long poll says nothing about now
+   */
+  confirmed(token: string, sentAtMs: number, masquerade: Masquerade): void;
   /**
    * The homeserver answered 401 M_UNKNOWN_TOKEN. After a soft logout the device and its keys stay.
    *
    * @see https://spec.matrix.org/v1.16/client-server-api/#soft-logout
    */
-  rejected(token: string, softLogout: boolean): void;
+  rejected(token: string, o: { readonly softLogout: boolean }): void;
+}
+
+const NOBODY: Masquerade = {};
+
+/**
+ * The masquerade of a request target.
+ *
+ * @see https://spec.matrix.org/v1.17/application-service-api/#identity-assertion
+ */
+export function masqueradeOf(target: string): Masquerade {
+  if (!/[?&](?:user_id|device_id|org\.matrix\.msc3202\.device_id)=/.test(target)) return NOBODY;
+  const query = new URLSearchParams(target.slice(target.indexOf("?") + 1));
+  const userId = query.get("user_id");
+  const deviceId = query.get("device_id") ?? query.get("org.matrix.msc3202.device_id");
+  return { ...(userId === null ? {} : { userId }), ...(deviceId === null ? {} : { deviceId }) };
 }
 
 /** The access token of a request: the Authorization header's, else the query's; null when there is none. */
@@ -25,17 +50,27 @@ export function tokenOf(headers: IncomingHttpHeaders, target: string): string | 
   return token === "" ? null : token;
 }
 
-/** Reports what a buffered answer says about the token that asked for it. */
+/** What a request said of its sender. */
+export interface Sender {
+  readonly token: string | null;
+  readonly sentAtMs: number;
+  readonly masquerade: Masquerade;
+}
+
+/** Reports what an answer says about the token that asked for it; `body` is looked at for a 401 only. */
 export function watchAnswer(
   watch: TokenWatch,
-  token: string | null,
+  sender: Sender,
   statusCode: number,
-  body: Buffer,
+  body: Buffer | null,
 ): void {
+  const { token } = sender;
   if (token === null) return;
-  if (statusCode >= 200 && statusCode < 300) watch.confirmed(token);
-  if (statusCode !== 401) return;
+  if (statusCode >= 200 && statusCode < 300)
+    watch.confirmed(token, sender.sentAtMs, sender.masquerade);
+  if (statusCode !== 401 || body === null) return;
   const error = parseObject(body.toString("utf8"));
-  if (error?.["errcode"] === "M_UNKNOWN_TOKEN")
-    watch.rejected(token, error["soft_logout"] === true);
+  if (error?.["errcode"] === "M_UNKNOWN_TOKEN") {
+    watch.rejected(token, { softLogout: error["soft_logout"] === true });
+  }
 }

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { HeaderMap } from "../homeserver/headers.ts";
 import type { UpstreamResponse } from "../homeserver/homeserver.ts";
+import type { Masquerade } from "../homeserver/token-watch.ts";
 import type { EndpointName } from "../matrix/endpoints.ts";
 
 /** What a handler may change of the client's request before it goes upstream. */
@@ -30,6 +31,8 @@ export interface Call {
   readonly signal: AbortSignal;
   /** From the Authorization header, else from `?access_token=`; null when there is none. */
   readonly token: string | null;
+  /** Whom an application service's request says it speaks for; empty otherwise. */
+  readonly masquerade: Masquerade;
   /**
    * The whole request body; may be called again.
    *

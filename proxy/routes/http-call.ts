@@ -1,11 +1,12 @@
 import type { IncomingHttpHeaders } from "node:http";
+import type { Clock } from "../clock.ts";
 import type { CorsMemory } from "../homeserver/cors.ts";
 import type { Exchange } from "../homeserver/exchange.ts";
 import { upstreamRequestHeaders } from "../homeserver/headers.ts";
 import type { Homeserver, UpstreamResponse } from "../homeserver/homeserver.ts";
 import { longPollMs } from "../homeserver/long-poll.ts";
-import type { TokenWatch } from "../homeserver/token-watch.ts";
-import { tokenOf, watchAnswer } from "../homeserver/token-watch.ts";
+import type { Masquerade, TokenWatch } from "../homeserver/token-watch.ts";
+import { masqueradeOf, tokenOf, watchAnswer } from "../homeserver/token-watch.ts";
 import type { Match } from "../matrix/classify.ts";
 import type { EndpointName } from "../matrix/endpoints.ts";
 import type { Call, ForwardChange } from "./call.ts";
@@ -15,6 +16,7 @@ export interface CallContext {
   readonly homeserver: Homeserver;
   readonly cors: CorsMemory;
   readonly watch: TokenWatch;
+  readonly clock: Clock;
 }
 
 /** Synapse takes a little more than 12 MiB; no JSON that Kirjava has to read is larger. */
@@ -64,13 +66,18 @@ export class HttpCall implements Call {
     return this.#exchange.token;
   }
 
+  get masquerade(): Masquerade {
+    return this.#exchange.masquerade;
+  }
+
   body(maxBytes = DEFAULT_MAX_BODY_BYTES): Promise<Buffer> {
     return this.#exchange.body(maxBytes);
   }
 
   async forward(change: ForwardChange = {}): Promise<UpstreamResponse> {
-    const { homeserver, cors, watch } = this.#context;
+    const { homeserver, cors, watch, clock } = this.#context;
     const path = change.path ?? this.rawPath;
+    const sentAtMs = clock.now();
     const headers = upstreamRequestHeaders(this.headers, homeserver.url.host);
     // The answer is read here, not by the client: what it can decompress says nothing of what we can.
     delete headers["accept-encoding"];
@@ -88,7 +95,12 @@ export class HttpCall implements Call {
       ...(change.maxBytes === undefined ? {} : { maxBytes: change.maxBytes }),
     });
     cors.learn(response.headers);
-    watchAnswer(watch, tokenOf(headers, path), response.statusCode, response.body);
+    const sender = {
+      token: tokenOf(headers, path),
+      sentAtMs,
+      masquerade: masqueradeOf(path),
+    };
+    watchAnswer(watch, sender, response.statusCode, response.body);
     return response;
   }
 }
