@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Database } from "better-sqlite3";
 import { Backend } from "./backend.ts";
 import { mount, unmount } from "./mounts.ts";
-import { describeOpenError, openDatabase } from "./sqlite/connection.ts";
+import { describeError, openDatabase } from "./sqlite/connection.ts";
 import type { Migration } from "./sqlite/migrations.ts";
 import { DEVICE_APPLICATION_ID, migrateIndexedDb } from "./sqlite/schema.ts";
 import type { Turn } from "./sqlite/scheduler.ts";
@@ -42,7 +42,7 @@ export class DeviceStore {
       return new DeviceStore(new Backend(database, options.path));
     } catch (error) {
       database.close();
-      throw describeOpenError(error, options.path);
+      throw describeError(error, options.path);
     }
   }
 
@@ -53,46 +53,13 @@ export class DeviceStore {
    * @throws TypeError when `work` returns a promise. StoreError when the file turns out to be damaged.
    */
   transaction<T>(work: (database: Database) => T): Promise<T> {
-    this.#requireOpen();
-    return new Promise((resolve, reject) => {
-      const backend = this.#backend;
-      const turn: Turn = {
-        writes: true,
-        conflictsWith: () => true,
-        start: () => {
-          try {
-            resolve(runInTransaction(backend, work));
-          } catch (error) {
-            reject(describeOpenError(error, backend.path));
-          } finally {
-            backend.scheduler.finish(turn);
-          }
-        },
-      };
-      backend.scheduler.add(turn);
-    });
+    return this.#exclusively(() => runInTransaction(this.#backend, work));
   }
 
   /** Writes the log back into the file and empties it, when no transaction is running. */
   checkpoint(): Promise<void> {
-    this.#requireOpen();
-    return new Promise((resolve, reject) => {
-      const { scheduler, database, path } = this.#backend;
-      const turn: Turn = {
-        writes: true,
-        conflictsWith: () => true,
-        start: () => {
-          try {
-            database.pragma("wal_checkpoint(TRUNCATE)");
-            resolve();
-          } catch (error) {
-            reject(describeOpenError(error, path));
-          } finally {
-            scheduler.finish(turn);
-          }
-        },
-      };
-      scheduler.add(turn);
+    return this.#exclusively(() => {
+      this.#backend.database.pragma("wal_checkpoint(TRUNCATE)");
     });
   }
 
@@ -112,10 +79,26 @@ export class DeviceStore {
     this.#backend.database.close();
   }
 
-  #requireOpen(): void {
-    if (this.#closing !== null) {
-      throw new Error(`${this.#backend.path}: the device store is closed`);
-    }
+  /** Waits for its turn, then has the connection to itself while `work` runs. */
+  #exclusively<T>(work: () => T): Promise<T> {
+    const { scheduler, path } = this.#backend;
+    return new Promise((resolve, reject) => {
+      if (this.#closing !== null) throw new Error(`${path}: the device store is closed`);
+      const turn: Turn = {
+        writes: true,
+        conflictsWith: () => true,
+        start: () => {
+          try {
+            resolve(work());
+          } catch (error) {
+            reject(describeError(error, path));
+          } finally {
+            scheduler.finish(turn);
+          }
+        },
+      };
+      scheduler.add(turn);
+    });
   }
 }
 

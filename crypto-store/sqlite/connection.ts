@@ -1,4 +1,5 @@
-import { chmodSync, closeSync, linkSync, lstatSync, openSync, rmSync } from "node:fs";
+import { chmodSync, closeSync, fsyncSync, linkSync, lstatSync, openSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import Sqlite, { type Database } from "better-sqlite3";
 import { StoreError } from "../errors.ts";
 import { migrate, type Migration } from "./migrations.ts";
@@ -55,6 +56,7 @@ function create(options: DatabaseOptions): void {
     closeSync(openSync(building, "wx", 0o600));
     open(options, building, "new").close();
     linkSync(building, path);
+    syncDirectory(dirname(path));
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "EEXIST") {
       throw new StoreError(
@@ -69,6 +71,16 @@ function create(options: DatabaseOptions): void {
     throw error;
   } finally {
     removeWithCompanions(building);
+  }
+}
+
+/** Makes a new name durable. */
+function syncDirectory(directory: string): void {
+  const descriptor = openSync(directory, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
   }
 }
 
@@ -110,7 +122,7 @@ function open(options: DatabaseOptions, path: string, age: "new" | "old"): Datab
     return database;
   } catch (error) {
     database?.close();
-    throw describeOpenError(error, path);
+    throw describeError(error, path);
   }
 }
 
@@ -138,8 +150,9 @@ function configure(database: Database, options: DatabaseOptions, age: "new" | "o
   if (age === "new") database.pragma(`application_id = ${options.applicationId}`);
 }
 
-/** Turns what SQLite says about a file into a {@link StoreError}; anything else is returned as it came. */
-export function describeOpenError(error: unknown, path: string): unknown {
+/** Turns what SQLite says about a file into a {@link StoreError}; any other error is returned as it came. */
+export function describeError(error: unknown, path: string): Error {
+  if (!(error instanceof Error)) return new Error(`${path}: ${String(error)}`, { cause: error });
   if (!(error instanceof Sqlite.SqliteError)) return error;
   const { code } = error;
   const cause = { cause: error };
