@@ -11,8 +11,8 @@ import type { PeerAccount, PeerEvent } from "./sdk-peer.ts";
 export type NioEvent = Omit<PeerEvent, "raw">;
 
 interface Pending {
-  resolve(answer: Readonly<Record<string, unknown>>): void;
-  reject(error: Error): void;
+  readonly resolve: (answer: Readonly<Record<string, unknown>>) => void;
+  readonly reject: (error: Error) => void;
 }
 
 /**
