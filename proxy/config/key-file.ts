@@ -144,7 +144,7 @@ export function newKey(): Uint8Array {
  * @throws StoreKeyError
  */
 export function createKeyFile(path: string, key: Uint8Array): boolean {
-  const temporary = `${path}.${process.pid}.new`;
+  const temporary = `${path}.${randomBytes(6).toString("hex")}.new`;
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const file = openSync(temporary, "wx", 0o600);
@@ -152,7 +152,7 @@ export function createKeyFile(path: string, key: Uint8Array): boolean {
       fchmodSync(file, 0o600);
       writeSync(file, `${Buffer.from(key).toString("hex")}\n`);
       fsyncSync(file);
-      linkSync(temporary, path);
+      if (!linkIfAbsent(temporary, path)) return false;
     } finally {
       closeSync(file);
       unlinkSync(temporary);
@@ -160,11 +160,18 @@ export function createKeyFile(path: string, key: Uint8Array): boolean {
     syncDirectory(dirname(path));
     return true;
   } catch (error) {
-    const code = errorCode(error);
-    if (code === "EEXIST") return false;
-    throw new StoreKeyError("KEY_UNREADABLE", `the key file ${path} cannot be made (${code})`, {
-      cause: error,
-    });
+    const message = `the key file ${path} cannot be made (${errorCode(error)})`;
+    throw new StoreKeyError("KEY_UNREADABLE", message, { cause: error });
+  }
+}
+
+function linkIfAbsent(from: string, to: string): boolean {
+  try {
+    linkSync(from, to);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "EEXIST") return false;
+    throw error;
   }
 }
 

@@ -45,15 +45,16 @@ async function open(account: string): Promise<AsyncEntry> {
   try {
     // An optional dependency: absent where no binary could be installed.
     const { AsyncEntry } = await import("@napi-rs/keyring");
-    return new AsyncEntry(service, account);
+    // Left alone it falls back silently to the kernel's keyring, which a reboot empties.
+    return new AsyncEntry(service, account, { linux: { store: "secret-service" } });
   } catch (error) {
-    throw unavailable("there is no keyring: @napi-rs/keyring cannot be used", error);
+    throw unavailable("there is no keyring", error);
   }
 }
 
 function unavailable(message: string, cause: unknown): StoreKeyError {
   return new StoreKeyError("KEYRING_UNAVAILABLE", message, {
-    hint: "start a keyring service (on Linux: gnome-keyring, KWallet or KeePassXC on D-Bus), or set StoreKey = file:PATH and remove UseKeyring",
+    hint: "install the optional package @napi-rs/keyring and start a keyring service (on Linux: gnome-keyring, KWallet or KeePassXC), or set StoreKey = file:PATH and remove UseKeyring",
     cause,
   });
 }
