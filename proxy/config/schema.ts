@@ -4,7 +4,7 @@ import {
   filePath,
   ipAddress,
   oneOf,
-  originUrl,
+  baseUrl,
   proxyUrl,
   roomPatterns,
   storeKey,
@@ -90,7 +90,7 @@ export const schema = {
   Homeserver: option({
     scope: "section",
     origin: "pantalaimon",
-    type: originUrl,
+    type: baseUrl,
     default: null,
     defaultNote: "required",
     doc: "The homeserver to forward to: the base URL of its client-server API.",

@@ -34,7 +34,7 @@ export type StoreKeySource =
 export interface SectionSettings {
   /** The section's name as written in brackets. */
   readonly name: string;
-  /** Origin of the homeserver; never has a path, a query or credentials. */
+  /** Base URL of the client-server API, perhaps with a path; never has a query or credentials. */
   readonly homeserver: URL;
   /** An IP address, never a name. */
   readonly listenAddress: string;

@@ -121,20 +121,18 @@ export function formatDuration(durationMs: number): string {
   return `${durationMs}ms`;
 }
 
-/** An http(s) URL that is an origin and nothing more: no path, query, fragment or credentials. */
-export const originUrl: ValueType<URL> = {
-  allowed: "an http or https URL without a path, such as https://matrix.example.org",
+/** The http(s) base URL of a homeserver's client-server API: no query, fragment or credentials, and no `/_matrix`. */
+export const baseUrl: ValueType<URL> = {
+  allowed: "an http or https URL such as https://matrix.example.org",
   parse: (text) => {
-    const url = parseHttpUrl(text, originUrl.allowed);
+    const url = parseHttpUrl(text, baseUrl.allowed);
     if (url.username !== "" || url.password !== "") {
-      throw new BadValue(`expected ${originUrl.allowed}, got one with a user name or password`);
+      throw new BadValue(`expected ${baseUrl.allowed}, got one with a user name or password`);
     }
-    if (url.pathname.startsWith("/_matrix")) {
-      return refuse(originUrl.allowed, text, "leave out /_matrix and what follows");
+    if (`${url.pathname}/`.includes("/_matrix/")) {
+      return refuse(baseUrl.allowed, text, "leave out /_matrix and what follows");
     }
-    if (url.pathname !== "/" || url.search !== "" || url.hash !== "") {
-      return refuse(originUrl.allowed, text);
-    }
+    if (url.search !== "" || url.hash !== "") return refuse(baseUrl.allowed, text);
     return url;
   },
 };

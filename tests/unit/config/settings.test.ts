@@ -149,6 +149,11 @@ describe("readSettings", () => {
     });
   });
 
+  it("takes a base URL with a path", () => {
+    const { sections } = read("[a]\nHomeserver = https://x/base/");
+    expect(sections[0]?.homeserver.href).toBe("https://x/base/");
+  });
+
   it("reads the global keys", () => {
     const globals = "LogLevel = Warning\nLogFormat = JSON\nThreads = 0\n";
     expect(read(`[Default]\n${globals}[a]\nHomeserver=https://x`)).toMatchObject({
@@ -187,7 +192,7 @@ describe("readSettings refuses", () => {
       "f:4: [a] Homeserver: expected the homeserver's URL, got nothing",
       'f:5: [a] ListenPort: expected a whole number from 0 to 65535, got "80x9"',
       'f:6: [a] expected "key = value", "[section]" or a comment, got "nonsense"',
-      'f:8: [b] Homeserver: expected an http or https URL without a path, such as https://matrix.example.org, got "matrix.org"',
+      'f:8: [b] Homeserver: expected an http or https URL such as https://matrix.example.org, got "matrix.org"',
     ]);
   });
 
@@ -202,7 +207,7 @@ describe("readSettings refuses", () => {
     expect(problemOf(`${key} = 1`)).toEqual(["there is no such key", hint]);
   });
 
-  const url = "an http or https URL without a path, such as https://matrix.example.org";
+  const url = "an http or https URL such as https://matrix.example.org";
   it.each([
     ["", `expected ${url}, got nothing`, undefined],
     ["matrix.org", `expected ${url}, got "matrix.org"`, "did you mean https://matrix.org?"],
@@ -210,7 +215,7 @@ describe("readSettings refuses", () => {
     ["http:x", `expected ${url}, got "http:x"`, undefined],
     ["https://", `expected ${url}, got "https://"`, undefined],
     ["https://x:99999", `expected ${url}, got "https://x:99999"`, undefined],
-    ["https://x/base", `expected ${url}, got "https://x/base"`, undefined],
+    ["https://x/#a", `expected ${url}, got "https://x/#a"`, undefined],
     ["https://x?a", `expected ${url}, got "https://x?a"`, undefined],
     [
       "https://x/_matrix/client",
