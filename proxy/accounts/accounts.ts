@@ -128,6 +128,7 @@ export class Accounts {
     this.#keep(key, account, this.#clock.now(), true);
     this.#refused.delete(key);
     if (o.origin === "refresh") this.files.revive(account);
+    else this.files.sealGone(account);
     this.#tell({ kind: "token", address: { userId, deviceId } });
     return account;
   }

@@ -59,6 +59,7 @@ export class DeviceFiles {
   readonly #insert: Statement<[...Address, string, Buffer, DeviceState, number]>;
   readonly #setState: Statement<[DeviceState, ...Address]>;
   readonly #setGone: Statement<["logout" | "rejection", ...Address]>;
+  readonly #seal: Statement<Address>;
   readonly #revive: Statement<Address>;
   readonly #raise: Statement<[number, ...Address]>;
   readonly #passed: Statement<Address>;
@@ -75,6 +76,9 @@ export class DeviceFiles {
     this.#setState = connection.prepare(`UPDATE device_file SET state = ? WHERE ${current}`);
     this.#setGone = connection.prepare(
       `UPDATE device_file SET state = 'gone', gone_by = ? WHERE ${current}`,
+    );
+    this.#seal = connection.prepare(
+      "UPDATE device_file SET gone_by = 'logout' WHERE user_id = ? AND device_id = ? AND state = 'gone'",
     );
     this.#revive = connection.prepare(
       `UPDATE device_file SET state = 'active', gone_by = NULL, recheck = 1
@@ -163,6 +167,12 @@ export class DeviceFiles {
    */
   markGone(address: DeviceAddress, by: "logout" | "rejection" = "logout"): void {
     this.#setGone.run(by, address.userId, address.deviceId);
+    if (by === "logout") this.sealGone(address);
+  }
+
+  /** Stores of this device that are gone never come back: it was logged out, or in anew. */
+  sealGone(address: DeviceAddress): void {
+    this.#seal.run(address.userId, address.deviceId);
   }
 
   /** The homeserver says that the device lives: takes a `rejection` back. */

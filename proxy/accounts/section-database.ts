@@ -182,6 +182,11 @@ export class SectionDatabase {
     if (next.masterId === this.#wrapper.masterId) {
       throw new RangeError("expected a new master key, got the one in use");
     }
+    if (this.#rollback !== null) {
+      throw new Error(
+        "expected the newest store, got an old copy: put back the newest or accept this one first",
+      );
+    }
     const { sectionId } = this.#section;
     const record = new GenerationRecord(master.generationPath);
     record.readFor(sectionId);

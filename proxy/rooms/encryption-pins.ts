@@ -48,7 +48,7 @@ export class EncryptionPins {
         "SELECT room_id AS roomId, algorithm, rotation_period_ms AS rotationPeriodMs, rotation_period_messages AS rotationPeriodMessages FROM encryption_pin",
       )
       .all();
-    this.#pins = new Map(pins.map((pin) => [pin.roomId, pin]));
+    this.#pins = new Map(pins.map((pin) => [pin.roomId, Object.freeze(pin)]));
     this.#write = database.connection.prepare(
       `INSERT INTO encryption_pin (room_id, algorithm, rotation_period_ms, rotation_period_messages, pinned_ms)
        VALUES (?, ?, ?, ?, ?)
@@ -98,7 +98,8 @@ function readContent(roomId: RoomId, content: unknown): EncryptionPin | null {
   if (object === null || algorithm === null || algorithm === "") return null;
   return Object.freeze({
     roomId,
-    algorithm: algorithm.slice(0, MAX_ALGORITHM_LENGTH),
+    // Through a buffer: half a surrogate pair would be read back from disk as another text.
+    algorithm: Buffer.from(algorithm.slice(0, MAX_ALGORITHM_LENGTH)).toString(),
     rotationPeriodMs: clamp(object["rotation_period_ms"], ROTATION_LIMITS.periodMs),
     rotationPeriodMessages: clamp(object["rotation_period_msgs"], ROTATION_LIMITS.messages),
   });

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
@@ -29,7 +29,7 @@ export class Place {
   /** Copies the data as it lies on disk now: what a kill at this moment would leave. */
   image(name: string): string {
     const to = join(this.root, name);
-    cpSync(this.data, to, { recursive: true, filter: (path) => !path.endsWith("lock") });
+    cpSync(this.data, to, { recursive: true, filter: (path) => !path.endsWith(".lock") });
     return to;
   }
 
@@ -39,8 +39,25 @@ export class Place {
     cpSync(image, this.data, { recursive: true });
   }
 
+  /** Copies data and generation records; the returned function puts all of it back. */
+  moment(): () => void {
+    const image = this.image("moment");
+    const records = this.#records().map((path) => [path, readFileSync(path)] as const);
+    return () => {
+      this.putBack(image);
+      for (const path of this.#records()) rmSync(path);
+      for (const [path, bytes] of records) writeFileSync(path, bytes);
+    };
+  }
+
   remove(): void {
     rmSync(this.root, { recursive: true, force: true });
+  }
+
+  #records(): string[] {
+    return readdirSync(this.root)
+      .filter((name) => name.endsWith(".generation"))
+      .map((name) => join(this.root, name));
   }
 }
 
