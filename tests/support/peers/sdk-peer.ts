@@ -48,6 +48,10 @@ export class SdkPeer {
     client.on("Room.localEchoUpdated", (event: SdkEvent) => {
       this.#saw(event);
     });
+    // A new room is known only at the end of the sync that brought it, after its state's events.
+    client.on("sync", (state: string) => {
+      this.#changes.push(state);
+    });
     client.on("RoomState.events", (event: SdkEvent) => {
       this.#changes.push(event.getType());
     });
