@@ -12,6 +12,8 @@ export interface OwnRequest {
   readonly body?: unknown;
   /** How long to go on trying, in milliseconds from the call. */
   readonly deadlineMs?: number;
+  /** A homeserver that cannot be reached is an answer at once: somebody is waiting for it. */
+  readonly failFast?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -60,6 +62,7 @@ export class OwnRequests {
       const outcome = await this.#attempt(request, deadline);
       if (!(outcome instanceof MatrixError) && !isTransient(outcome.statusCode))
         return toOwnResponse(outcome);
+      if (request.failFast === true && outcome instanceof HomeserverUnreachable) throw outcome;
       const delayMs = this.#delay(outcome, attempt);
       if (this.#clock.now() + delayMs >= deadline) {
         if (outcome instanceof MatrixError) throw outcome;

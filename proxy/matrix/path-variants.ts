@@ -4,7 +4,7 @@
  */
 
 /** More readings than any honest path has; past it the path is treated as hostile. */
-const MAX_VARIANTS = 512;
+const MAX_VARIANTS = 256;
 /** A state key has at most 255 bytes, so that even triple-encoded no honest path is longer. */
 const MAX_LENGTH = 8 * 1024;
 

@@ -14,6 +14,8 @@ export interface ForwardChange {
   readonly headers?: Record<string, string>;
   readonly timeoutMs?: number;
   readonly maxBytes?: number;
+  /** Ends the upstream request besides the client's going away. */
+  readonly signal?: AbortSignal;
 }
 
 /** One client's request to an intercepted endpoint. */

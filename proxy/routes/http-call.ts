@@ -89,7 +89,8 @@ export class HttpCall implements Call {
       method: change.method ?? this.method,
       path,
       headers,
-      signal: this.signal,
+      signal:
+        change.signal === undefined ? this.signal : AbortSignal.any([this.signal, change.signal]),
       timeoutMs: change.timeoutMs ?? homeserver.timeoutMs + longPollMs(path),
       ...(body === undefined ? {} : { body }),
       ...(change.maxBytes === undefined ? {} : { maxBytes: change.maxBytes }),

@@ -1,0 +1,365 @@
+import type { OlmMachine } from "@matrix-org/matrix-sdk-crypto-wasm";
+import type { Logger } from "pino";
+
+import { DeviceStore } from "../../crypto-store/index.ts";
+import type { Clock } from "../clock.ts";
+import type { OwnRequests } from "../homeserver/own-requests.ts";
+import { MatrixError } from "../matrix/errors.ts";
+import type { RoomId } from "../matrix/identifiers.ts";
+import { asString, isObject, type JsonObject } from "../matrix/json.ts";
+import { formatSyncToken } from "../matrix/sync-token.ts";
+import { DeviceChanges } from "./device-changes.ts";
+import { deviceStateMigrations } from "./device-state.ts";
+import { openMachine } from "./engine.ts";
+import { EventDecryptor } from "./event-decryptor.ts";
+import {
+  Feed,
+  type FeedPart,
+  type FeedPositions,
+  loadFeedPositions,
+  takeFeedPart,
+} from "./feed.ts";
+import { inbox } from "./inbox.ts";
+import { OutgoingRequests } from "./outgoing-requests.ts";
+import { OwedEvents } from "./owed-events.ts";
+import { OwedWaiter } from "./owed-waiter.ts";
+import { OwnApi } from "./own-api.ts";
+import { DeviceOwnership } from "./ownership.ts";
+import type {
+  DeviceOpening,
+  EncryptArgs,
+  HostSection,
+  OpenResult,
+  Ownership,
+  ReadArgs,
+  ReadResult,
+  SyncArgs,
+  SyncResult,
+} from "./protocol.ts";
+import { ReadResponse } from "./read-response.ts";
+import { RoomEncryptor } from "./room-encryptor.ts";
+import { Suspects } from "./suspects.ts";
+import { SyncResponse } from "./sync-response.ts";
+
+/** How long after a failed round of key requests the next one is tried. */
+const retryMs = 5_000;
+
+interface Standing {
+  readonly ownership: Ownership;
+  readonly generation: number;
+}
+
+/** What a session needs besides its own opening. */
+export interface SessionContext {
+  readonly section: HostSection;
+  readonly requests: OwnRequests;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * One device's end of all encryption: its keys, its feed, what it encrypts and decrypts, what it
+ * owes its client. Lives in a session host; knows nothing of HTTP towards the client.
+ */
+export class DeviceSession {
+  readonly #context: SessionContext;
+  readonly #generation: number;
+  readonly #store: DeviceStore;
+  readonly #machine: OlmMachine;
+  readonly #api: OwnApi;
+  readonly #outgoing: OutgoingRequests;
+  readonly #feed: Feed;
+  readonly #changes: DeviceChanges;
+  readonly #decryptor: EventDecryptor;
+  readonly #owed: OwedEvents;
+  readonly #waiter: OwedWaiter;
+  readonly #ownership: DeviceOwnership;
+  readonly #rooms = new Map<RoomId, RoomEncryptor>();
+  #cancelRetry: () => void = () => undefined;
+  #uploaded: Promise<void> | null = null;
+  #closed = false;
+
+  private constructor(
+    context: SessionContext,
+    store: DeviceStore,
+    machine: OlmMachine,
+    opening: DeviceOpening,
+    loaded: {
+      readonly suspects: Suspects;
+      readonly standing: Standing;
+      readonly positions: FeedPositions;
+    },
+  ) {
+    const { section, clock, logger } = context;
+    this.#context = context;
+    this.#generation = loaded.standing.generation;
+    this.#store = store;
+    this.#machine = machine;
+    this.#api = new OwnApi(context.requests, opening.token);
+    this.#ownership = new DeviceOwnership({
+      device: opening,
+      machine,
+      api: this.#api,
+      store,
+      state: loaded.standing.ownership,
+    });
+    this.#outgoing = new OutgoingRequests({
+      machine,
+      api: this.#api,
+      clock,
+      logger,
+      onKeysRefused: () => {
+        logger.error("the homeserver refuses our keys: the key store is older than the last used");
+        void this.#ownership.noteRollback();
+      },
+    });
+    this.#feed = new Feed(
+      {
+        machine,
+        store,
+        suspects: loaded.suspects,
+        clock,
+        logger,
+        onTaken: (part) => this.#feedTaken(part),
+        lastUploadMs: () => this.#outgoing.lastUploadMs,
+      },
+      loaded.positions,
+    );
+    this.#changes = new DeviceChanges({
+      feed: this.#feed,
+      api: this.#api,
+      outgoing: this.#outgoing,
+      deadlineMs: section.sendDeadlineMs,
+    });
+    this.#decryptor = new EventDecryptor({
+      machine,
+      store,
+      suspects: loaded.suspects,
+      trust: section.trust,
+      markDecrypted: section.markDecrypted,
+      logger,
+    });
+    this.#owed = new OwedEvents(store, clock);
+    this.#waiter = new OwedWaiter({
+      owed: this.#owed,
+      store,
+      decryptor: this.#decryptor,
+      clock,
+      lateKeyTimeoutMs: section.lateKeyTimeoutMs,
+    });
+    machine.registerRoomKeyUpdatedCallback(() => {
+      this.#waiter.lookAgain();
+      return Promise.resolve();
+    });
+  }
+
+  /** Opens the device's store and its machine, and starts to bring its keys to the homeserver. */
+  static async open(context: SessionContext, opening: DeviceOpening): Promise<DeviceSession> {
+    const { clock, logger } = context;
+    const store = DeviceStore.open({
+      path: opening.path,
+      key: opening.key,
+      mode: opening.isNew ? "create" : "existing",
+      migrations: deviceStateMigrations,
+    });
+    let machine: OlmMachine | null = null;
+    try {
+      const standing = await readStanding(store, opening);
+      const suspects = await Suspects.load(store, clock, logger);
+      machine = await openMachine(opening, store.mountName);
+      const positions = await loadFeedPositions(store);
+      const loaded = { suspects, standing, positions };
+      const session = new DeviceSession(context, store, machine, opening, loaded);
+      // Whose the keys are is settled first, where the homeserver can say it now.
+      await session.#ownership.require().catch(() => undefined);
+      session.#bringKeys();
+      return session;
+    } catch (error) {
+      machine?.close();
+      await store.close();
+      throw error;
+    }
+  }
+
+  describe(): OpenResult {
+    return {
+      ownership: this.#ownership.state,
+      generation: this.#generation,
+      feedPosition: this.#feed.position,
+      ed25519: this.#machine.identityKeys.ed25519.toBase64(),
+    };
+  }
+
+  setToken(token: string): void {
+    this.#api.setToken(token);
+    this.#bringKeys();
+  }
+
+  /** Encrypts one event for everybody who may read it now. */
+  async encrypt(args: EncryptArgs): Promise<string> {
+    await this.#ownership.require();
+    await this.#uploadFirst();
+    return this.#room(args.roomId).encrypt(args.eventType, args.content, args.encryption);
+  }
+
+  /** Takes the feed out of a sync response and makes the rest what the client is to see. */
+  async sync(args: SyncArgs): Promise<SyncResult> {
+    const response = parseBody(args.body);
+    const nextBatch = asString(response["next_batch"]);
+    if (nextBatch === null) throw new MatrixError(502, "M_UNKNOWN", "sync without a next_batch");
+    const { since, serial, oldestSerial, startedMs } = args;
+    const place = { since, nextBatch, serial, oldestSerial, startedMs };
+    await this.#feed.take(takeFeedPart(response, place));
+    return this.#deliver(response, nextBatch, args);
+  }
+
+  /** Resolves when something that the cursor is owed can be given. */
+  owedReady(cursor: number | null, signal: AbortSignal): Promise<void> {
+    return this.#waiter.ready(cursor, signal);
+  }
+
+  /** A response of owed events alone; the client's position upstream stays. */
+  deliverOwed(
+    since: string,
+    cursor: number | null,
+    filter: JsonObject | null,
+  ): Promise<SyncResult> {
+    return this.#deliver({ next_batch: since }, since, { cursor, filter, source: "client" });
+  }
+
+  /** Decrypts a response that is no sync. */
+  async read(args: ReadArgs): Promise<ReadResult> {
+    const read = new ReadResponse(args.shape, parseBody(args.body), args.roomId);
+    const outcomes = await this.#decryptor.decrypt(read.toDecrypt());
+    const { response, dropped } = read.arrange(outcomes, args.filter);
+    return { body: Buffer.from(JSON.stringify(response)), pins: read.pins, dropped };
+  }
+
+  /** Ends the session; nothing of it may be called afterwards. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelRetry();
+    this.#machine.close();
+    await this.#store.close();
+  }
+
+  async #deliver(
+    response: JsonObject,
+    nextBatch: string,
+    args: Pick<SyncArgs, "cursor" | "filter" | "source">,
+  ): Promise<SyncResult> {
+    const { clock, section } = this.#context;
+    const entries = args.source === "own" ? [] : await this.#owed.at(args.cursor);
+    const sync = new SyncResponse(response, entries);
+    for (const roomId of sync.touched) this.#rooms.get(roomId)?.invalidate();
+    const seen = { nextBatch, pins: sync.pins, touched: [...sync.touched] };
+    if (args.source === "own") return { ...seen, body: null, cursor: null, empty: true };
+    const outcomes = await this.#decryptor.decrypt(sync.toDecrypt());
+    const { kept, fresh } = sync.arrange(outcomes, {
+      nowMs: clock.now(),
+      lateKeyTimeoutMs: section.lateKeyTimeoutMs,
+      deviceCreatedMs: this.#machine.deviceCreationTimeMs,
+    });
+    sync.applyFilter(args.filter);
+    const { events, upTo } = await this.#store.transaction((database) => inbox.waiting(database));
+    if (events.length > 0) response["to_device"] = { events };
+    const carried = kept.filter((entry) => !this.#owed.isStale(entry));
+    const cursor = await this.#owed.store(carried, fresh, upTo);
+    response["next_batch"] = formatSyncToken({ upstream: nextBatch, cursor });
+    const body = Buffer.from(JSON.stringify(response));
+    return { ...seen, body, cursor, empty: sync.isEmpty() };
+  }
+
+  #feedTaken(part: FeedPart): void {
+    this.#changes.note(part.changed);
+    if (part.toDevice.length > 0) this.#waiter.lookAgain();
+    this.#bringKeys();
+  }
+
+  /** Sends what the engine wants sent, in the background; a failure is tried again. */
+  #bringKeys(): void {
+    if (this.#closed) return;
+    this.#cancelRetry();
+    const work = async () => {
+      await this.#ownership.require();
+      await this.#outgoing.flush();
+    };
+    work().catch((error: unknown) => {
+      if (this.#closed) return;
+      this.#context.logger.warn({ err: error }, "key requests failed");
+      const final = error instanceof MatrixError && error.statusCode < 500;
+      if (final) return;
+      this.#cancelRetry = this.#context.clock.after(retryMs, () => this.#bringKeys());
+    });
+  }
+
+  /** Nobody can take a message for genuine, or answer it, before our device keys are known. */
+  async #uploadFirst(): Promise<void> {
+    this.#uploaded ??= this.#outgoing.flush();
+    try {
+      await this.#uploaded;
+    } catch (error) {
+      this.#uploaded = null;
+      throw error;
+    }
+  }
+
+  #room(roomId: RoomId): RoomEncryptor {
+    let room = this.#rooms.get(roomId);
+    if (room === undefined) {
+      const { section, clock, logger } = this.#context;
+      room = new RoomEncryptor(
+        {
+          machine: this.#machine,
+          store: this.#store,
+          api: this.#api,
+          outgoing: this.#outgoing,
+          changes: this.#changes,
+          clock,
+          logger,
+          trust: section.trust,
+          freshness: section.freshness,
+          sendDeadlineMs: section.sendDeadlineMs,
+        },
+        roomId,
+      );
+      this.#rooms.set(roomId, room);
+    }
+    return room;
+  }
+}
+
+/**
+ * Reads whose the keys are, and notices a store that is older than the last one used. The number in
+ * the file is raised here; the section's database is told afterwards, so that a crash in between
+ * leaves the file ahead, which is no sign of an old copy.
+ */
+function readStanding(store: DeviceStore, opening: DeviceOpening): Promise<Standing> {
+  return store.transaction((database) => {
+    const value = (name: string) =>
+      database.prepare("SELECT value FROM session_value WHERE name = ?").pluck().get(name);
+    const set = database.prepare(
+      "INSERT OR REPLACE INTO session_value (name, value) VALUES (?, ?)",
+    );
+    const stored = value("generation") ?? 0;
+    const known = value("ownership");
+    if (opening.foreign) return { ownership: "foreign", generation: opening.generation };
+    if (opening.rolledBack) return { ownership: "rolled-back", generation: opening.generation };
+    if (typeof stored !== "number" || stored < opening.generation) {
+      set.run("ownership", "rolled-back");
+      return { ownership: "rolled-back", generation: opening.generation };
+    }
+    set.run("generation", stored + 1);
+    const settled = known === "ours" || known === "foreign" || known === "rolled-back";
+    return { ownership: settled ? known : "unknown", generation: stored + 1 };
+  });
+}
+
+function parseBody(body: Uint8Array): JsonObject {
+  const parsed: unknown = JSON.parse(
+    Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString(),
+  );
+  if (!isObject(parsed))
+    throw new MatrixError(502, "M_UNKNOWN", "the homeserver sent no JSON object");
+  return parsed;
+}

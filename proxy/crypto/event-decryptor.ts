@@ -1,0 +1,167 @@
+import {
+  DecryptionErrorCode,
+  MegolmDecryptionError,
+  type OlmMachine,
+  type RoomId as EngineRoomId,
+  ShieldColor,
+} from "@matrix-org/matrix-sdk-crypto-wasm";
+import type { Logger } from "pino";
+
+import type { DeviceStore } from "../../crypto-store/index.ts";
+import type { RoomId } from "../matrix/identifiers.ts";
+import { asObject, asString, type JsonObject, parseObject } from "../matrix/json.ts";
+import { megolmMessageIndex } from "../matrix/megolm-message.ts";
+import { readMegolmEvent } from "../matrix/room-events.ts";
+import { decryptionSettings, engineRoom, isTrap } from "./engine.ts";
+import type { TrustPolicy } from "./protocol.ts";
+import type { Suspects } from "./suspects.ts";
+
+/** An encrypted event and the room in whose part of a response it stood. */
+export interface EncryptedInput {
+  readonly roomId: RoomId;
+  readonly event: JsonObject;
+}
+
+/**
+ * What became of an encrypted event.
+ * - `decrypted`: the event as the client sees it.
+ * - `late`: its key may still come.
+ * - `failed`: it will never decrypt; the client sees the ciphertext.
+ */
+export type DecryptOutcome =
+  | { readonly kind: "decrypted"; readonly event: JsonObject }
+  | { readonly kind: "late"; readonly sessionId: string }
+  | { readonly kind: "failed"; readonly reason: string };
+
+interface Used {
+  readonly at: number;
+  readonly sessionId: string;
+  readonly messageIndex: number;
+  readonly eventId: string;
+}
+
+/**
+ * Decrypts room events, and refuses a message index that came before under another event id: the
+ * homeserver could show one message twice otherwise. The memory of used indices outlives the keys.
+ *
+ * @see https://spec.matrix.org/v1.16/client-server-api/#mmegolmv1aes-sha2
+ */
+export class EventDecryptor {
+  readonly #machine: OlmMachine;
+  readonly #store: DeviceStore;
+  readonly #suspects: Suspects;
+  readonly #trust: TrustPolicy;
+  readonly #mark: boolean;
+  readonly #logger: Logger;
+  readonly #rooms = new Map<string, EngineRoomId | null>();
+
+  constructor(options: {
+    readonly machine: OlmMachine;
+    readonly store: DeviceStore;
+    readonly suspects: Suspects;
+    readonly trust: TrustPolicy;
+    readonly markDecrypted: boolean;
+    readonly logger: Logger;
+  }) {
+    this.#machine = options.machine;
+    this.#store = options.store;
+    this.#suspects = options.suspects;
+    this.#trust = options.trust;
+    this.#mark = options.markDecrypted;
+    this.#logger = options.logger;
+  }
+
+  /** Decrypts events in the order given; the outcomes stand in the same order. */
+  async decrypt(inputs: readonly EncryptedInput[]): Promise<DecryptOutcome[]> {
+    const outcomes: DecryptOutcome[] = [];
+    const used: Used[] = [];
+    for (const input of inputs) {
+      const outcome = await this.#decryptOne(input);
+      if (outcome.kind === "decrypted") {
+        const use = useOf(input.event, outcomes.length);
+        if (use !== null) used.push(use);
+      }
+      outcomes.push(outcome);
+    }
+    for (const at of await this.#replays(used)) {
+      this.#logger.warn("an event repeats a message index of another event: not decrypted");
+      outcomes[at] = { kind: "failed", reason: "replayed message index" };
+    }
+    return outcomes;
+  }
+
+  async #decryptOne({ roomId, event }: EncryptedInput): Promise<DecryptOutcome> {
+    const megolm = readMegolmEvent(event);
+    if (megolm === null) return { kind: "failed", reason: "no megolm event" };
+    const room = this.#room(roomId);
+    if (room === null) return { kind: "failed", reason: "no room id" };
+    const text = JSON.stringify(event);
+    if (this.#suspects.isQuarantined(text)) return { kind: "failed", reason: "quarantined" };
+    try {
+      const decrypted = await this.#machine.decryptRoomEvent(
+        text,
+        room,
+        decryptionSettings(this.#trust),
+      );
+      const plain = parseObject(decrypted.event);
+      const verified = decrypted.shieldState(true).color === ShieldColor.None;
+      decrypted.free();
+      const content = asObject(plain?.["content"]);
+      const type = asString(plain?.["type"]);
+      if (content === null || type === null) return { kind: "failed", reason: "no room event" };
+      const shown: JsonObject = { ...event, type, content };
+      if (this.#mark) Object.assign(shown, { decrypted: true, verified });
+      return { kind: "decrypted", event: shown };
+    } catch (error) {
+      if (isTrap(error)) {
+        await this.#suspects.record([text], true);
+        throw error;
+      }
+      if (!(error instanceof MegolmDecryptionError)) throw error;
+      const { code, maybe_withheld: withheld } = error;
+      error.free();
+      const mayCome =
+        code === DecryptionErrorCode.MissingRoomKey ||
+        code === DecryptionErrorCode.UnknownMessageIndex;
+      return mayCome && withheld === undefined
+        ? { kind: "late", sessionId: megolm.sessionId }
+        : { kind: "failed", reason: DecryptionErrorCode[code] };
+    }
+  }
+
+  #room(roomId: RoomId): EngineRoomId | null {
+    let room = this.#rooms.get(roomId);
+    if (room === undefined) {
+      room = engineRoom(roomId);
+      this.#rooms.set(roomId, room);
+    }
+    return room;
+  }
+
+  /** Records the uses and returns the places of those that repeat an index under another event id. */
+  #replays(used: readonly Used[]): Promise<number[]> {
+    if (used.length === 0) return Promise.resolve([]);
+    return this.#store.transaction((database) => {
+      const insert = database.prepare(
+        "INSERT OR IGNORE INTO replay (session_id, message_index, event_id) VALUES (?, ?, ?)",
+      );
+      const known = database
+        .prepare("SELECT event_id FROM replay WHERE session_id = ? AND message_index = ?")
+        .pluck();
+      return used
+        .filter(({ sessionId, messageIndex, eventId }) => {
+          if (insert.run(sessionId, messageIndex, eventId).changes === 1) return false;
+          return known.get(sessionId, messageIndex) !== eventId;
+        })
+        .map(({ at }) => at);
+    });
+  }
+}
+
+function useOf(event: JsonObject, at: number): Used | null {
+  const megolm = readMegolmEvent(event);
+  const eventId = asString(event["event_id"]);
+  if (megolm === null || eventId === null) return null;
+  const messageIndex = megolmMessageIndex(megolm.ciphertext);
+  return messageIndex === null ? null : { at, sessionId: megolm.sessionId, messageIndex, eventId };
+}

@@ -1,0 +1,122 @@
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+
+import type { FromHost, HostMethod, HostStart, ToHost } from "./protocol.ts";
+import { fromWireError } from "./wire-error.ts";
+
+/** The thread ended, or is about to, while a call was under way: the call may be made again. */
+export class HostGone extends Error {
+  override readonly name = "HostGone";
+  /** True where this very call made the wasm fail. */
+  readonly culprit: boolean;
+  constructor(culprit: boolean) {
+    super("the session host ended");
+    this.culprit = culprit;
+  }
+}
+
+interface Pending {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** One worker thread with a session host in it, and the calls under way. */
+export class HostThread {
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  readonly #ended: Promise<void>;
+  #alive = true;
+  #nextId = 1;
+
+  constructor(start: HostStart) {
+    this.#worker = new Worker(workerFile(), { workerData: start });
+    this.#worker.on("message", (message: FromHost) => this.#receive(message));
+    this.#ended = new Promise((resolve) => {
+      this.#worker.once("exit", () => {
+        this.#fail();
+        resolve();
+      });
+    });
+    // Without a listener an error of the thread would end the daemon; `exit` follows it.
+    this.#worker.on("error", () => this.#fail());
+  }
+
+  /** False once the thread has ended or its wasm has failed. */
+  get alive(): boolean {
+    return this.#alive;
+  }
+
+  /** Resolves when the thread has ended. */
+  get ended(): Promise<void> {
+    return this.#ended;
+  }
+
+  /** @throws {HostGone} the thread ended; anything that the host threw */
+  call(method: HostMethod, args: readonly unknown[], signal?: AbortSignal): Promise<unknown> {
+    if (!this.#alive) return Promise.reject(new HostGone(false));
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      const abort = () => this.#post({ kind: "abort", id });
+      signal?.addEventListener("abort", abort, { once: true });
+      const settle = () => signal?.removeEventListener("abort", abort);
+      this.#pending.set(id, {
+        resolve: (value) => {
+          settle();
+          resolve(value);
+        },
+        reject: (error) => {
+          settle();
+          reject(error);
+        },
+      });
+      this.#post({ kind: "call", id, method, args });
+      if (signal?.aborted === true) abort();
+    });
+  }
+
+  setLogLevel(level: string): void {
+    this.#post({ kind: "log-level", level });
+  }
+
+  /** Lets the host close its stores, then ends the thread. */
+  async stop(): Promise<void> {
+    if (this.#alive) this.#post({ kind: "stop" });
+    await this.#ended;
+  }
+
+  #post(message: ToHost): void {
+    this.#worker.postMessage(message);
+  }
+
+  #receive(message: FromHost): void {
+    if (message.kind === "result") this.#take(message.id)?.resolve(message.value);
+    else if (message.kind === "error") this.#take(message.id)?.reject(fromWireError(message.error));
+    else if (message.kind === "trap") {
+      this.#take(message.id)?.reject(new HostGone(true));
+      this.#fail();
+      // Its memory can no longer be trusted; what it had to remember is on disk.
+      void this.#worker.terminate();
+    }
+  }
+
+  #take(id: number): Pending | undefined {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    return pending;
+  }
+
+  #fail(): void {
+    this.#alive = false;
+    const pending = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const { reject } of pending) reject(new HostGone(false));
+  }
+}
+
+/** The compiled worker: beside this file, or in the build where this file runs from source. */
+function workerFile(): URL {
+  const beside = new URL("./host-worker.js", import.meta.url);
+  if (existsSync(fileURLToPath(beside))) return beside;
+  return new URL("../../dist/proxy/crypto/host-worker.js", import.meta.url);
+}

@@ -1,0 +1,362 @@
+import {
+  EncryptionAlgorithm,
+  EncryptionSettings,
+  HistoryVisibility as EngineVisibility,
+  type OlmMachine,
+  type RoomId as EngineRoomId,
+  type ToDeviceRequest,
+} from "@matrix-org/matrix-sdk-crypto-wasm";
+import type { Logger } from "pino";
+
+import type { DeviceStore } from "../../crypto-store/index.ts";
+import type { Clock } from "../clock.ts";
+import { MatrixError } from "../matrix/errors.ts";
+import type { RoomId } from "../matrix/identifiers.ts";
+import { asString, parseObject } from "../matrix/json.ts";
+import { megolmMessageIndex } from "../matrix/megolm-message.ts";
+import { failpoint } from "../observe/failpoint.ts";
+import { SerialQueue, SharedRun } from "../serial.ts";
+import type { DeviceChanges } from "./device-changes.ts";
+import { collectStrategy, engineRoom, engineUsers } from "./engine.ts";
+import { OwnRequestRefused, UnsupportedAlgorithm, UntrustedDevices } from "./errors.ts";
+import type { OutgoingRequests } from "./outgoing-requests.ts";
+import type { OwnApi } from "./own-api.ts";
+import type { RoomEncryption, TrustPolicy } from "./protocol.ts";
+import {
+  fetchRecipients,
+  type HistoryVisibility,
+  readHistoryVisibility,
+  type Recipients,
+} from "./room-recipients.ts";
+
+/** Rotation where the room's settings say nothing, as the specification recommends. */
+const defaultRotationMs = 7 * 24 * 60 * 60 * 1000;
+const defaultRotationMessages = 100;
+/** The engine's own lower bound; it treats shorter periods as this one. */
+const minimumRotationMs = 60 * 60 * 1000;
+/**
+ * The engine panics when asked to use an expired session. It is told to allow this much more than
+ * the room does, and the session is dropped here in time.
+ */
+const rotationMarginMs = 10 * 60_000;
+/** How long a history visibility is believed without having seen the room's state change. */
+const visibilityTtlMs = 30_000;
+
+const engineVisibility: Record<HistoryVisibility, EngineVisibility> = {
+  invited: EngineVisibility.Invited,
+  joined: EngineVisibility.Joined,
+  shared: EngineVisibility.Shared,
+  world_readable: EngineVisibility.WorldReadable,
+};
+
+/** What all rooms of one device share. */
+export interface EncryptorContext {
+  readonly machine: OlmMachine;
+  readonly store: DeviceStore;
+  readonly api: OwnApi;
+  readonly outgoing: OutgoingRequests;
+  readonly changes: DeviceChanges;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly trust: TrustPolicy;
+  readonly freshness: "barrier" | "stream";
+  readonly sendDeadlineMs: number;
+}
+
+/** What the last share covered; a send that finds nothing newer needs no further one. */
+interface Shared {
+  readonly recipients: Recipients;
+  readonly change: number;
+  readonly encryption: RoomEncryption;
+  /** Key requests that failed or ran out of time: the next send tries again. */
+  readonly complete: boolean;
+}
+
+/** The outbound session in use. */
+interface Outbound {
+  readonly sessionId: string;
+  readonly createdMs: number;
+  readonly messages: number;
+}
+
+/**
+ * Encrypts one device's events for one room.
+ *
+ * Every send first passes the barrier: the device learns what changed before the send arrived, then
+ * the room key goes to whoever lacks it, then the event is encrypted. Sends that wait share a
+ * barrier; encryption is serial.
+ *
+ * @see https://spec.matrix.org/v1.16/client-server-api/#sending-encrypted-messages
+ */
+export class RoomEncryptor {
+  readonly #context: EncryptorContext;
+  readonly #roomId: RoomId;
+  readonly #engineRoom: EngineRoomId;
+  readonly #serial = new SerialQueue();
+  readonly #barrier: SharedRun<Recipients>;
+  #visibility: { readonly value: HistoryVisibility; readonly atMs: number } | null = null;
+  #recipients: Recipients | null = null;
+  #shared: Shared | null = null;
+  #outbound: Outbound | null = null;
+  readonly #unsent: ToDeviceRequest[] = [];
+
+  constructor(context: EncryptorContext, roomId: RoomId) {
+    const room = engineRoom(roomId);
+    if (room === null) {
+      throw new MatrixError(400, "M_INVALID_PARAM", "expected a room id in the path");
+    }
+    this.#context = context;
+    this.#roomId = roomId;
+    this.#engineRoom = room;
+    this.#barrier = new SharedRun(() => this.#passBarrier());
+  }
+
+  /** Membership or history visibility changed, as a sync showed: asked anew at the next send. */
+  invalidate(): void {
+    this.#recipients = null;
+    this.#visibility = null;
+  }
+
+  /**
+   * Encrypts one event's content for everybody who may read it at this moment.
+   *
+   * @returns the content of the `m.room.encrypted` event, JSON text
+   * @throws {UntrustedDevices} the trust policy excludes a device in the room
+   * @throws {UnsupportedAlgorithm} the room's algorithm is not Megolm
+   */
+  async encrypt(eventType: string, content: string, encryption: RoomEncryption): Promise<string> {
+    if (encryption.algorithm !== "m.megolm.v1.aes-sha2") {
+      throw new UnsupportedAlgorithm(this.#roomId, encryption.algorithm);
+    }
+    const fresh = this.#context.freshness === "stream" && this.#recipients !== null;
+    const recipients = fresh ? this.#recipients : await this.#barrier.run();
+    return this.#serial.run(async () => {
+      await this.#share(recipients ?? (await this.#barrier.run()), encryption);
+      failpoint("share-to-send");
+      const text = await this.#context.machine.encryptRoomEvent(
+        this.#engineRoom,
+        eventType,
+        content,
+      );
+      await this.#noteUse(text);
+      return text;
+    });
+  }
+
+  async #passBarrier(): Promise<Recipients> {
+    const { api, changes, clock, sendDeadlineMs } = this.#context;
+    const started = clock.now();
+    const visibility = this.#fetchVisibility();
+    // What the device learns may run out of time; who is in the room must be known.
+    const learned = withDeadline(changes.learn(), sendDeadlineMs, clock).catch((error: unknown) => {
+      if (error instanceof MatrixError && error.name === "TokenRejected") throw error;
+      if (error instanceof MatrixError && error.name === "HomeserverUnreachable") throw error;
+      this.#context.logger.warn({ err: error }, "device lists could not be brought up to date");
+      this.#shared = null;
+    });
+    const [recipients] = await Promise.all([
+      visibility.then((value) =>
+        fetchRecipients(api, this.#roomId, value, started + sendDeadlineMs - clock.now()),
+      ),
+      learned,
+    ]);
+    this.#recipients = recipients;
+    return recipients;
+  }
+
+  async #fetchVisibility(): Promise<HistoryVisibility> {
+    const { api, clock, sendDeadlineMs } = this.#context;
+    if (this.#visibility !== null && clock.now() - this.#visibility.atMs < visibilityTtlMs) {
+      return this.#visibility.value;
+    }
+    const path = `/v3/rooms/${encodeURIComponent(this.#roomId)}/state/m.room.history_visibility/`;
+    let value: HistoryVisibility;
+    try {
+      const answer = await api.json("GET", path, { deadlineMs: sendDeadlineMs, failFast: true });
+      value = readHistoryVisibility(answer["history_visibility"]);
+    } catch (error) {
+      if (!(error instanceof OwnRequestRefused) || error.upstreamStatus !== 404) throw error;
+      value = "shared";
+    }
+    this.#visibility = { value, atMs: clock.now() };
+    return value;
+  }
+
+  /** Gives the room key to whoever lacks it, where anything changed since the last time. */
+  async #share(recipients: Recipients, encryption: RoomEncryption): Promise<void> {
+    const { changes, clock, sendDeadlineMs } = this.#context;
+    if (this.#isShared(recipients, encryption)) return;
+    const change = changes.latest;
+    const deadline = clock.now() + sendDeadlineMs;
+    let complete = true;
+    const tolerate = (what: string) => (error: unknown) => {
+      if (error instanceof MatrixError && error.name === "TokenRejected") throw error;
+      this.#context.logger.warn({ err: error }, `${what}; the next message tries again`);
+      complete = false;
+    };
+    await withDeadline(this.#fetchKeys(recipients, deadline), sendDeadlineMs, clock).catch(
+      tolerate("keys could not be fetched for everybody in the room"),
+    );
+    await this.#refuseUntrusted(recipients);
+    await this.#dropExpired(encryption);
+    failpoint("claim-to-share");
+    const requests = await this.#context.machine.shareRoomKey(
+      this.#engineRoom,
+      engineUsers(recipients.users),
+      this.#settings(recipients, encryption),
+    );
+    this.#unsent.push(...requests);
+    await withDeadline(this.#sendRoomKeys(), Math.max(100, deadline - clock.now()), clock).catch(
+      tolerate("the room key did not reach everybody"),
+    );
+    this.#shared = { recipients, change, encryption, complete };
+  }
+
+  /** Sends what is still to be sent of room keys; a request that fails stays for the next time. */
+  async #sendRoomKeys(): Promise<void> {
+    const due = this.#unsent.splice(0);
+    const outcomes = await Promise.allSettled(
+      due.map((request) => this.#context.outgoing.send(request)),
+    );
+    const failed = due.filter((_, index) => outcomes[index]?.status === "rejected");
+    this.#unsent.push(...failed);
+    const failure = outcomes.find((outcome) => outcome.status === "rejected");
+    if (failure !== undefined) throw failure.reason;
+  }
+
+  async #fetchKeys(recipients: Recipients, deadlineAtMs: number): Promise<void> {
+    const { machine, outgoing, changes, clock } = this.#context;
+    const before = this.#shared?.recipients.users;
+    const newcomers = [...recipients.users].filter((user) => before?.has(user) !== true);
+    if (newcomers.length > 0) {
+      // A tracked user who shared no room with us for a while may have changed unnoticed.
+      await machine.updateTrackedUsers(engineUsers(recipients.users));
+      await changes.refresh(newcomers);
+    }
+    const claim = await machine.getMissingSessions(engineUsers(recipients.users));
+    if (claim !== null) await outgoing.send(claim, Math.max(100, deadlineAtMs - clock.now()));
+  }
+
+  #isShared(recipients: Recipients, encryption: RoomEncryption): boolean {
+    const shared = this.#shared;
+    const outbound = this.#outbound;
+    if (shared?.complete !== true || outbound === null) return false;
+    return (
+      !this.#expires(outbound, encryption) &&
+      !this.#context.changes.changedSince(shared.change, recipients.users) &&
+      shared.recipients.historyVisibility === recipients.historyVisibility &&
+      sameMembers(shared.recipients.users, recipients.users) &&
+      shared.encryption.rotationPeriodMs === encryption.rotationPeriodMs &&
+      shared.encryption.rotationPeriodMessages === encryption.rotationPeriodMessages
+    );
+  }
+
+  /** True where the engine may refuse the session at the next use, and has to be given the choice. */
+  #expires(outbound: Outbound, encryption: RoomEncryption): boolean {
+    const { rotationMs, messages } = rotation(encryption);
+    const ageMs = this.#context.clock.now() - outbound.createdMs;
+    return outbound.messages >= messages || ageMs >= rotationMs;
+  }
+
+  /** Drops the outbound session where its age is over the room's period, or cannot be known. */
+  async #dropExpired(encryption: RoomEncryption): Promise<void> {
+    const createdMs =
+      this.#outbound?.createdMs ??
+      (await this.#context.store.transaction(
+        (database) =>
+          database
+            .prepare("SELECT created_ms FROM outbound WHERE room_id = ?")
+            .pluck()
+            .get(this.#roomId) as number | undefined,
+      ));
+    const ageMs = createdMs === undefined ? Infinity : this.#context.clock.now() - createdMs;
+    if (ageMs < rotation(encryption).rotationMs) return;
+    await this.#context.machine.invalidateGroupSession(this.#engineRoom);
+    this.#outbound = null;
+  }
+
+  #settings(recipients: Recipients, encryption: RoomEncryption): EncryptionSettings {
+    const { rotationMs, messages } = rotation(encryption);
+    const settings = new EncryptionSettings();
+    settings.algorithm = EncryptionAlgorithm.MegolmV1AesSha2;
+    settings.historyVisibility = engineVisibility[recipients.historyVisibility];
+    settings.sharingStrategy = collectStrategy(this.#context.trust);
+    settings.rotationPeriodMessages = BigInt(messages);
+    // Microseconds here, milliseconds in the room's event.
+    settings.rotationPeriod = BigInt(rotationMs + rotationMarginMs) * 1000n;
+    return settings;
+  }
+
+  /** Keeps the age and the use of the outbound session, so that it is renewed in time. */
+  async #noteUse(content: string): Promise<void> {
+    const parsed = parseObject(content);
+    const sessionId = asString(parsed?.["session_id"]);
+    const index = megolmMessageIndex(asString(parsed?.["ciphertext"]) ?? "");
+    if (sessionId === null || index === null) {
+      throw new Error("expected a Megolm message of the engine, got another shape");
+    }
+    if (this.#outbound?.sessionId === sessionId) {
+      this.#outbound = { ...this.#outbound, messages: index + 1 };
+      return;
+    }
+    const createdMs = await this.#context.store.transaction((database) => {
+      database
+        .prepare(
+          `INSERT INTO outbound (room_id, session_id, created_ms) VALUES (?, ?, ?)
+           ON CONFLICT (room_id) DO UPDATE
+           SET session_id = excluded.session_id, created_ms = excluded.created_ms
+           WHERE session_id <> excluded.session_id`,
+        )
+        .run(this.#roomId, sessionId, this.#context.clock.now());
+      return database
+        .prepare("SELECT created_ms FROM outbound WHERE room_id = ?")
+        .pluck()
+        .get(this.#roomId) as number;
+    });
+    this.#outbound = { sessionId, createdMs, messages: index + 1 };
+  }
+
+  async #refuseUntrusted(recipients: Recipients): Promise<void> {
+    if (this.#context.trust !== "verified") return;
+    const { machine } = this.#context;
+    const untrusted: string[] = [];
+    for (const user of engineUsers(recipients.users)) {
+      const userId = user.toString();
+      const devices = await machine.getUserDevices(user, 0);
+      for (const device of devices.devices()) {
+        const own = userId === machine.userId.toString();
+        const isSelf = own && device.deviceId.toString() === machine.deviceId.toString();
+        if (!isSelf && !device.isVerified())
+          untrusted.push(`${userId} ${device.deviceId.toString()}`);
+      }
+    }
+    if (untrusted.length > 0) throw new UntrustedDevices(this.#roomId, untrusted);
+  }
+}
+
+function rotation(encryption: RoomEncryption): { rotationMs: number; messages: number } {
+  return {
+    rotationMs: Math.max(minimumRotationMs, encryption.rotationPeriodMs ?? defaultRotationMs),
+    messages: Math.max(1, encryption.rotationPeriodMessages ?? defaultRotationMessages),
+  };
+}
+
+function sameMembers(one: ReadonlySet<string>, other: ReadonlySet<string>): boolean {
+  return one.size === other.size && [...one].every((user) => other.has(user));
+}
+
+/** Rejects after `deadlineMs`; the work itself goes on. */
+async function withDeadline<T>(work: Promise<T>, deadlineMs: number, clock: Clock): Promise<T> {
+  let cancel: () => void = () => undefined;
+  const deadline = new Promise<never>((_, reject) => {
+    cancel = clock.after(deadlineMs, () => {
+      reject(new Error(`not done within ${deadlineMs} ms`));
+    });
+  });
+  try {
+    return await Promise.race([work, deadline]);
+  } finally {
+    cancel();
+    work.catch(() => undefined);
+  }
+}

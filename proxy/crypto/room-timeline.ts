@@ -1,0 +1,113 @@
+import type { RoomId } from "../matrix/identifiers.ts";
+import { asString, type JsonObject } from "../matrix/json.ts";
+import { readMegolmEvent } from "../matrix/room-events.ts";
+import type { DecryptOutcome } from "./event-decryptor.ts";
+import type { NewOwedItem, OwedEntry, OwedItem } from "./owed-events.ts";
+
+/** One room's timeline on its way to a client: what was owed, then what is new. */
+export interface TimelineInput {
+  readonly roomId: RoomId;
+  readonly owed: readonly OwedEntry[];
+  /** The response's own timeline events, raw. */
+  readonly events: readonly JsonObject[];
+  readonly limited: boolean;
+  readonly prevBatch: string | null;
+  /** The room was left: nothing more will come for it, so nothing is held back. */
+  readonly left: boolean;
+}
+
+/** What goes out now, and what is outstanding afterwards. */
+export interface TimelineOutput {
+  readonly events: readonly JsonObject[];
+  readonly limited: boolean;
+  readonly prevBatch: string | null;
+  readonly kept: readonly OwedEntry[];
+  readonly fresh: readonly NewOwedItem[];
+}
+
+export interface TimelineRules {
+  readonly nowMs: number;
+  readonly lateKeyTimeoutMs: number;
+  /** Events sent before the device existed: their keys cannot be expected. */
+  readonly deviceCreatedMs: number;
+}
+
+type Place = Pick<OwedItem, "event" | "limited" | "prevBatch" | "firstSeenMs" | "sessionId">;
+
+/** The events of a room's timeline that have to be decrypted, in the order of the outcomes. */
+export function eventsToDecrypt(input: TimelineInput): JsonObject[] {
+  return [...input.owed.map(({ item }) => item.event), ...input.events].filter(
+    (event) => readMegolmEvent(event) !== null,
+  );
+}
+
+/**
+ * Decides what of a room's timeline goes out: everything up to the first event whose key may still
+ * come, in order. Behind a gap (`limited`) nothing is joined to what stands before it: that is for
+ * the next response.
+ *
+ * @param outcomes - for {@link eventsToDecrypt}, in that order
+ */
+export function arrangeTimeline(
+  input: TimelineInput,
+  outcomes: readonly DecryptOutcome[],
+  rules: TimelineRules,
+): TimelineOutput {
+  const queue = [...outcomes];
+  const next = (event: JsonObject) => (readMegolmEvent(event) === null ? undefined : queue.shift());
+  const again: JsonObject[] = [];
+  const kept: OwedEntry[] = [];
+  const fresh: NewOwedItem[] = [];
+  const out: JsonObject[] = [];
+  let first: Place | null = null;
+  let blocked = false;
+
+  /** Gives the event out, or says how it stays outstanding. */
+  const place = (item: Place, outcome: DecryptOutcome | undefined): "given" | "raw" | "held" => {
+    if (blocked || (item.limited && out.length > 0)) {
+      blocked = true;
+      return "held";
+    }
+    const waits = outcome?.kind === "late";
+    const due = rules.nowMs - item.firstSeenMs >= rules.lateKeyTimeoutMs;
+    const before = Number(item.event["origin_server_ts"]) < rules.deviceCreatedMs;
+    if (waits && !due && !before && !input.left) {
+      blocked = true;
+      return "held";
+    }
+    first ??= item;
+    out.push(outcome?.kind === "decrypted" ? outcome.event : item.event);
+    return waits ? "raw" : "given";
+  };
+
+  for (const entry of input.owed) {
+    const outcome = next(entry.item.event);
+    if (entry.state === "raw") {
+      if (outcome?.kind === "decrypted") again.push(outcome.event);
+      else if (outcome?.kind === "late") kept.push(entry);
+      continue;
+    }
+    const became = place(entry.item, outcome);
+    if (became !== "given") kept.push({ item: entry.item, state: became });
+  }
+  for (const [index, event] of input.events.entries()) {
+    const outcome = next(event);
+    const item: NewOwedItem = {
+      roomId: input.roomId,
+      event,
+      sessionId: outcome?.kind === "late" ? outcome.sessionId : null,
+      limited: index === 0 && input.limited,
+      prevBatch: input.prevBatch,
+      firstSeenMs: rules.nowMs,
+    };
+    if (place(item, outcome) === "held") fresh.push(item);
+  }
+  const start = first as Place | null;
+  return {
+    events: [...again, ...out],
+    limited: start === null ? input.limited && fresh.length === 0 : start.limited,
+    prevBatch: start === null ? input.prevBatch : asString(start.prevBatch),
+    kept,
+    fresh,
+  };
+}

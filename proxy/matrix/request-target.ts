@@ -1,0 +1,51 @@
+import { parseSyncToken } from "./sync-token.ts";
+
+/** Query parameters in which clients present positions. */
+const positions = ["since", "from", "to", "at"];
+
+/** A request target with some query parameters set; the others keep their bytes and their order. */
+export function withQuery(
+  target: string,
+  changes: Readonly<Record<string, string | null>>,
+): string {
+  const [path = "", ...rest] = target.split("?");
+  const kept = rest
+    .join("?")
+    .split("&")
+    .filter((pair) => pair !== "" && !Object.hasOwn(changes, decodeName(pair)));
+  for (const [name, value] of Object.entries(changes)) {
+    if (value !== null) kept.push(`${encodeURIComponent(name)}=${encodeURIComponent(value)}`);
+  }
+  return kept.length === 0 ? path : `${path}?${kept.join("&")}`;
+}
+
+/** The target with Kirjava's cursors taken out of the positions that it presents. */
+export function withoutCursors(target: string): string {
+  if (!/(~|%7e)k\d/i.test(target)) return target;
+  const query = new URLSearchParams(target.split("?").slice(1).join("?"));
+  const changes: Record<string, string> = {};
+  for (const name of positions) {
+    const value = query.get(name);
+    if (value === null) continue;
+    const { upstream, cursor } = parseSyncToken(value);
+    if (cursor !== null) changes[name] = upstream;
+  }
+  return withQuery(target, changes);
+}
+
+/** The target of a send with another event type; prefix, transaction id and query keep their bytes. */
+export function withEventType(target: string, eventType: string, hasTxnId: boolean): string {
+  const [path = "", ...rest] = target.split("?");
+  const segments = path.split("/");
+  segments[segments.length - (hasTxnId ? 2 : 1)] = encodeURIComponent(eventType);
+  return [segments.join("/"), ...rest].join("?");
+}
+
+function decodeName(pair: string): string {
+  const name = pair.split("=", 1)[0] ?? "";
+  try {
+    return decodeURIComponent(name.replaceAll("+", " "));
+  } catch {
+    return name;
+  }
+}

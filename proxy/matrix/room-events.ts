@@ -1,0 +1,54 @@
+import { asObject, asString, isObject, type JsonObject } from "./json.ts";
+
+/**
+ * Readers of room events as they stand in responses.
+ *
+ * @see https://spec.matrix.org/v1.16/client-server-api/#room-event-format
+ */
+
+/** What is needed of an `m.room.encrypted` event before its key is known. */
+export interface MegolmEvent {
+  readonly sessionId: string;
+  readonly ciphertext: string;
+}
+
+/** The Megolm parts of an encrypted room event; `null` where it is none, or was redacted. */
+export function readMegolmEvent(event: JsonObject): MegolmEvent | null {
+  if (event["type"] !== "m.room.encrypted") return null;
+  const content = asObject(event["content"]);
+  if (content?.["algorithm"] !== "m.megolm.v1.aes-sha2") return null;
+  const sessionId = asString(content["session_id"]);
+  const ciphertext = asString(content["ciphertext"]);
+  return sessionId === null || ciphertext === null ? null : { sessionId, ciphertext };
+}
+
+/** The content of an `m.room.encryption` state event; `null` where it is another event. */
+export function readEncryptionState(event: JsonObject): JsonObject | null {
+  if (event["type"] !== "m.room.encryption" || event["state_key"] !== "") return null;
+  return asObject(event["content"]) ?? {};
+}
+
+/**
+ * Removes marks that only Kirjava may set from an event as it came in.
+ *
+ * @returns whether there was one
+ */
+export function stripMarks(event: JsonObject): boolean {
+  let found = false;
+  for (const mark of ["decrypted", "verified"]) {
+    if (Object.hasOwn(event, mark)) {
+      // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- fixed names, own property
+      delete event[mark];
+      found = true;
+    }
+  }
+  return found;
+}
+
+/** Visits every object that is a room event in `list`, with its place. */
+export function eachEvent(list: unknown, visit: (event: JsonObject, index: number) => void): void {
+  if (!Array.isArray(list)) return;
+  list.forEach((event: unknown, index) => {
+    if (isObject(event)) visit(event, index);
+  });
+}

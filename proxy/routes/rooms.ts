@@ -1,0 +1,64 @@
+import type { RoomId } from "../matrix/identifiers.ts";
+import { asArray, asObject, asString, isObject, parseObject } from "../matrix/json.ts";
+import { withoutCursors } from "../matrix/request-target.ts";
+import { readEncryptionState } from "../matrix/room-events.ts";
+import type { EncryptionPins } from "../rooms/encryption-pins.ts";
+import type { Call, Handlers, Reply } from "./call.ts";
+
+const maxStateBytes = 256 * 1024 * 1024;
+
+/**
+ * Requests that show or make a room's encryption: the room is pinned before the client hears of it,
+ * so that a send right afterwards finds it encrypted.
+ *
+ * @see https://spec.matrix.org/v1.16/client-server-api/#mroomencryption
+ */
+export function roomRoutes(pins: EncryptionPins): Handlers {
+  return {
+    createRoom: async (call): Promise<Reply> => {
+      const request = parseObject((await call.body()).toString("utf8"));
+      const response = await call.forward();
+      const roomId = asString(parseObject(response.body.toString("utf8"))?.["room_id"]);
+      if (response.statusCode !== 200 || roomId === null) return response;
+      for (const event of asArray(request?.["initial_state"]).filter(isObject)) {
+        const content = readEncryptionState({ state_key: "", ...event });
+        if (content !== null) pins.pin(roomId as RoomId, content);
+      }
+      return response;
+    },
+
+    state: async (call): Promise<Reply | "pass"> => {
+      const isEncryption =
+        call.params["eventType"] === "m.room.encryption" && (call.params["stateKey"] ?? "") === "";
+      if (!isEncryption) return "pass";
+      const roomId = (call.params["roomId"] ?? "") as RoomId;
+      const content = call.method === "PUT" ? await call.body() : null;
+      const response = await call.forward();
+      if (response.statusCode !== 200) return response;
+      const body = parseObject((content ?? response.body).toString("utf8"));
+      // With `?format=event` the content is one level down.
+      pins.pin(roomId, asObject(body?.["content"]) ?? body);
+      return response;
+    },
+
+    roomState: async (call): Promise<Reply> => {
+      const response = await call.forward({ maxBytes: maxStateBytes });
+      if (response.statusCode !== 200) return response;
+      const events: unknown = JSON.parse(response.body.toString("utf8"));
+      for (const event of asArray(events).filter(isObject)) {
+        const content = readEncryptionState(event);
+        if (content !== null) pins.pin((call.params["roomId"] ?? "") as RoomId, content);
+      }
+      return response;
+    },
+
+    members: forwardWithoutCursors,
+    keysChanges: forwardWithoutCursors,
+  };
+}
+
+/** Clients present positions of a sync here too; the homeserver gets its own part of them. */
+async function forwardWithoutCursors(call: Call): Promise<Reply | "pass"> {
+  const path = withoutCursors(call.rawPath);
+  return path === call.rawPath ? "pass" : call.forward({ path });
+}

@@ -1,0 +1,120 @@
+import type { FastifyInstance } from "fastify";
+import type { Logger } from "pino";
+
+import { Accounts } from "./accounts/accounts.ts";
+import { SectionDatabase } from "./accounts/section-database.ts";
+import type { Clock } from "./clock.ts";
+import { matchesRoomPattern, type SectionSettings } from "./config/settings.ts";
+import type { MasterKey } from "./config/store-key.ts";
+import type { SessionHosts } from "./crypto/session-hosts.ts";
+import { Homeserver } from "./homeserver/homeserver.ts";
+import { EncryptionPins } from "./rooms/encryption-pins.ts";
+import { RoomEncryptionState } from "./rooms/room-encryption.ts";
+import { keysRoutes } from "./routes/keys.ts";
+import { loginRoutes } from "./routes/login.ts";
+import { logoutRoutes } from "./routes/logout.ts";
+import { readRoutes } from "./routes/read.ts";
+import { roomRoutes } from "./routes/rooms.ts";
+import { sendRoutes } from "./routes/send.ts";
+import { syncRoutes } from "./routes/sync.ts";
+import { versionsRoutes } from "./routes/versions.ts";
+import { wellKnownRoutes } from "./routes/well-known.ts";
+import { whoamiRoutes } from "./routes/whoami.ts";
+import { createSectionServer } from "./server.ts";
+import { OwnSyncLoops } from "./sync/own-sync-loops.ts";
+import { SectionSessions } from "./sync/section-sessions.ts";
+
+/** Everything of one homeserver section, wired together; it listens once {@link listen} was called. */
+export class Section {
+  readonly #settings: SectionSettings;
+  readonly #database: SectionDatabase;
+  readonly #homeserver: Homeserver;
+  readonly #loops: OwnSyncLoops;
+  readonly #app: FastifyInstance;
+
+  private constructor(
+    settings: SectionSettings,
+    parts: {
+      readonly database: SectionDatabase;
+      readonly homeserver: Homeserver;
+      readonly loops: OwnSyncLoops;
+      readonly app: FastifyInstance;
+    },
+  ) {
+    this.#settings = settings;
+    this.#database = parts.database;
+    this.#homeserver = parts.homeserver;
+    this.#loops = parts.loops;
+    this.#app = parts.app;
+  }
+
+  /** Opens the section's store. @throws StoreError where it cannot be used */
+  static async open(
+    settings: SectionSettings,
+    master: MasterKey,
+    hosts: SessionHosts,
+    clock: Clock,
+    parent: Logger,
+  ): Promise<Section> {
+    const logger = parent.child({ section: settings.name });
+    const directory = settings.dataDirectory;
+    const database = SectionDatabase.open({ directory, master, logger });
+    try {
+      const homeserver = new Homeserver({
+        url: settings.homeserver,
+        tls: settings.tls,
+        upstreamProxy: settings.upstreamProxy,
+        timeoutMs: settings.upstreamTimeoutMs,
+      });
+      const accounts = new Accounts(database, homeserver, clock, logger);
+      const pins = new EncryptionPins(database, clock);
+      const section = settings.name;
+      const parts = { section, hosts, accounts, database, pins, homeserver, logger };
+      const sessions = new SectionSessions(parts);
+      const loops = new OwnSyncLoops({ sessions, accounts, homeserver, clock, logger });
+      const routes = {
+        ...loginRoutes({ accounts, publicUrl: null }),
+        ...logoutRoutes(accounts),
+        ...whoamiRoutes(accounts),
+        ...wellKnownRoutes(null),
+        ...versionsRoutes(),
+        ...keysRoutes({ accounts, sessions }),
+        ...roomRoutes(pins),
+        ...readRoutes({ accounts, sessions }),
+        ...syncRoutes({ accounts, sessions, loops, clock }),
+        ...sendRoutes({
+          accounts,
+          sessions,
+          encryption: new RoomEncryptionState(pins, homeserver),
+          requiresEncryption: (roomId) => matchesRoomPattern(settings.requireEncryption, roomId),
+          onActive: (account) => loops.ensure(account),
+        }),
+      };
+      const front = { section: settings, homeserver, accounts, routes, logger, clock };
+      const app = await createSectionServer(front);
+      loops.resume();
+      return new Section(settings, { database, homeserver, loops, app });
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  }
+
+  /** Starts to listen. @returns the address with the port that was bound */
+  async listen(): Promise<string> {
+    const { listenAddress: host, listenPort: port } = this.#settings;
+    return this.#app.listen({ host, port });
+  }
+
+  /** Lets requests under way finish; nothing new is taken. */
+  async stopFront(): Promise<void> {
+    await this.#loops.stop();
+    await this.#app.close();
+  }
+
+  /** Closes the store and the connections; the device sessions must be closed by then. */
+  async close(): Promise<void> {
+    await this.#homeserver.close();
+    this.#database.close();
+  }
+}
