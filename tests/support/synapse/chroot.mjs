@@ -90,24 +90,31 @@ export async function ensureChroot(folder) {
   await builder.prepareHost();
   const synapse = join(folder, "sid");
   await builder.build("sid", synapse, [SYNAPSE]);
-  let nio = synapse;
+  let nio = "sid";
   try {
     await builder.install(synapse, NIO);
   } catch {
     // sid moves: libolm is unmaintained and may leave it, an older release keeps it.
-    nio = join(folder, "bookworm");
-    await builder.build("bookworm", nio, [NIO]);
+    nio = "bookworm";
+    await builder.build(nio, join(folder, nio), [NIO]);
   }
-  writeFileSync(join(folder, "ready.json"), JSON.stringify({ recipe: RECIPE, synapse, nio }));
-  return { synapse, nio };
+  writeFileSync(
+    join(folder, "ready.json"),
+    JSON.stringify({ recipe: RECIPE, synapse: "sid", nio }),
+  );
+  return { synapse, nio: join(folder, nio) };
 }
 
 /** What is already installed, or null. Never installs. */
 export function readReady(folder) {
   const path = join(folder, "ready.json");
   if (!existsSync(path)) return null;
-  const { recipe, synapse, nio } = JSON.parse(readFileSync(path, "utf8"));
-  return recipe === RECIPE && existsSync(synapse) && existsSync(nio) ? { synapse, nio } : null;
+  const { recipe, ...names } = JSON.parse(readFileSync(path, "utf8"));
+  // An older recipe kept other fields.
+  if (recipe !== RECIPE) return null;
+  const synapse = join(folder, names.synapse);
+  const nio = join(folder, names.nio);
+  return existsSync(synapse) && existsSync(nio) ? { synapse, nio } : null;
 }
 
 /** A build that was cut short left no process of its own: its mounts went with its namespace. */
