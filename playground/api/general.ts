@@ -1,4 +1,3 @@
-import { notFound } from "../errors.ts";
 import { client, ok } from "../router.ts";
 import type { Route } from "../router.ts";
 import type { ApiContext } from "./context.ts";
@@ -52,8 +51,5 @@ export function generalRoutes(context: ApiContext): Route[] {
     ...client("GET", "thirdparty/protocols", () => ok()),
     ...client("GET", "pushers", () => ok({ pushers: [] }), ["api/v1"]),
     ...client("GET", "notifications", () => ok({ notifications: [] }), ["api/v1"]),
-    ...client("GET", "room_keys/version", () => {
-      throw notFound("No backup found");
-    }),
   ];
 }

@@ -12,6 +12,13 @@ import { roomStateRoutes } from "./room-state.ts";
 import { sendRoutes } from "./send.ts";
 import { syncRoutes } from "./sync.ts";
 import { toDeviceRoutes } from "./to-device.ts";
+import { appserviceRoutes } from "./appservice.ts";
+import { directoryRoutes } from "./directory.ts";
+import { ephemeralRoutes } from "./ephemeral.ts";
+import { historyRoutes } from "./history.ts";
+import { mediaRoutes } from "./media.ts";
+import { relationsRoutes } from "./relations.ts";
+import { roomKeysRoutes } from "./room-keys.ts";
 import { Transactions } from "./transactions.ts";
 import { userDataRoutes } from "./user-data.ts";
 
@@ -29,6 +36,13 @@ export function apiRoutes(context: ApiContext): Route[] {
     ...roomStateRoutes(context),
     ...sendRoutes(context, transactions),
     ...syncRoutes(context),
+    ...appserviceRoutes(context),
+    ...directoryRoutes(context),
+    ...ephemeralRoutes(context),
+    ...historyRoutes(context),
+    ...mediaRoutes(context),
+    ...relationsRoutes(context),
+    ...roomKeysRoutes(),
     ...keysRoutes(context),
     ...crossSigningRoutes(context),
     ...toDeviceRoutes(context, transactions),

@@ -22,3 +22,22 @@ export function ephemeralEvents(room: Room, userId: string, since: number | null
   }
   return events;
 }
+
+/** The room's typing users, or the user's receipts in it, as one ephemeral event. */
+export function ephemeralOf(
+  room: Room,
+  type: "m.typing" | "m.receipt",
+  userId: string,
+): JsonObject {
+  if (type === "m.typing") return { type, content: { user_ids: room.typing.value } };
+  const content: Record<string, JsonObject> = {};
+  for (const receipt of room.receipts.values()) {
+    if (receipt.userId !== userId || receipt.type !== "m.read") continue;
+    const data = {
+      ts: receipt.ts,
+      ...(receipt.threadId === null ? {} : { thread_id: receipt.threadId }),
+    };
+    content[receipt.eventId] = { "m.read": { [userId]: data } };
+  }
+  return { type, content };
+}
