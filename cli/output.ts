@@ -1,0 +1,58 @@
+import { redactText } from "../proxy/observe/redact.ts";
+import { ConfigError, describeProblem } from "../proxy/config/problems.ts";
+
+/** Where a command writes, and what it knows of its surroundings. */
+export interface Output {
+  /** Results, and nothing else: standard output. */
+  readonly out: (text: string) => void;
+  /** Errors, hints, progress: standard error. */
+  readonly err: (text: string) => void;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** What an operator is told of a failure. */
+export interface Failure {
+  /** Lower case, without a full stop. */
+  readonly message: string;
+  /** What to do about it. */
+  readonly hint: string | null;
+  /** For programs: which kind of failure it is. */
+  readonly code: string | null;
+}
+
+/** Turns anything thrown into what the operator is told: one failure, or one for each wrong line of a file. */
+export function failuresOf(error: unknown): Failure[] {
+  if (error instanceof ConfigError) {
+    return error.problems.map((problem) => ({
+      message: describeProblem(error.file, problem),
+      hint: problem.hint ?? null,
+      code: error.code,
+    }));
+  }
+  if (!(error instanceof Error)) return [{ message: "unknown error", hint: null, code: null }];
+  const code = "code" in error && typeof error.code === "string" ? error.code : null;
+  const hint = "hint" in error && typeof error.hint === "string" ? error.hint : null;
+  // Ours name their code and what to do; of others the kind is worth knowing too.
+  const known = hint !== null || code !== null || error.name === "Error";
+  const message = redactText(known ? error.message : `${error.name}: ${error.message}`);
+  return [{ message, hint: hint ?? knownHints.get(code ?? "") ?? null, code }];
+}
+
+const knownHints = new Map([
+  ["EADDRINUSE", "another program listens there, perhaps this daemon already: see kirjava doctor"],
+  ["EACCES", "this user may not: ports below 1024 need the right to, files the right owner"],
+  ["EADDRNOTAVAIL", "this machine does not have that address"],
+]);
+
+/** Writes failures as `error:` and `hint:` lines to standard error. */
+export function printFailures(output: Output, failures: readonly Failure[]): void {
+  for (const { message, hint } of failures) {
+    output.err(`error: ${message}\n`);
+    if (hint !== null) output.err(`hint: ${hint}\n`);
+  }
+}
+
+/** Writes one JSON document to standard output. */
+export function printJson(output: Output, value: unknown): void {
+  output.out(`${JSON.stringify(value, null, 2)}\n`);
+}
