@@ -126,7 +126,6 @@ export class Accounts {
     const account: Account = { token, userId, deviceId };
     const key = identityHash(token);
     this.#keep(key, account, this.#clock.now(), true);
-    this.#refused.delete(key);
     if (o.origin === "refresh") this.files.revive(account);
     else this.files.sealGone(account);
     this.#tell({ kind: "token", address: { userId, deviceId } });
@@ -276,7 +275,6 @@ export class Accounts {
   #accept(key: string, identity: Identity, startedMs: number, isDurable: boolean): void {
     const isNews = isDurable && !this.#isStored(key, identity);
     this.#keep(key, identity, startedMs, isNews);
-    this.#refused.delete(key);
     if (!isNews) return;
     const { userId, deviceId } = identity;
     this.#logger.info({ userId, deviceId }, "the homeserver named the owner of a new token");

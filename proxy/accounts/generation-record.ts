@@ -1,7 +1,13 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { StoreError } from "../../crypto-store/index.ts";
-import { readIfPresent, removeDurably, syncDirectory, writeDurably } from "./durable-file.ts";
+import {
+  codeOf,
+  readIfPresent,
+  removeDurably,
+  syncDirectory,
+  writeDurably,
+} from "./durable-file.ts";
 
 /** What is written beside the master key about one section. */
 export interface Generation {
@@ -30,10 +36,10 @@ export class GenerationRecord {
   /**
    * `null` where there is none: nothing vouches for the data then.
    *
-   * @throws StoreError `STORE_CORRUPT` where the file is something else
+   * @throws StoreError `STORE_CORRUPT` where the file is something else, `STORE_UNSAFE` where it cannot be read
    */
   read(): Generation | null {
-    const text = readIfPresent(this.path);
+    const text = this.#guard("read", () => readIfPresent(this.path));
     if (text === null) return null;
     const match = LINE.exec(text);
     const directory = parseString(match?.[3]);
@@ -62,21 +68,38 @@ export class GenerationRecord {
     );
   }
 
-  /** Durable when it returns. Overwrites: read it first. */
+  /**
+   * Durable when it returns. Overwrites: read it first.
+   *
+   * @throws StoreError `STORE_UNSAFE` where it cannot be written
+   */
   write(value: Generation): void {
-    const home = dirname(this.path);
-    if (mkdirSync(home, { recursive: true, mode: 0o700 }) !== undefined) {
-      syncDirectory(dirname(home));
-    }
     const { sectionId, generation, directory } = value;
-    writeDurably(
-      this.path,
-      `kirjava-generation 1 ${sectionId} ${generation} ${JSON.stringify(directory)}\n`,
-    );
+    const line = `kirjava-generation 1 ${sectionId} ${generation} ${JSON.stringify(directory)}\n`;
+    this.#guard("written", () => {
+      const home = dirname(this.path);
+      if (mkdirSync(home, { recursive: true, mode: 0o700 }) !== undefined) {
+        syncDirectory(dirname(home));
+      }
+      writeDurably(this.path, line);
+    });
   }
 
   remove(): void {
     removeDurably([this.path]);
+  }
+
+  #guard<T>(what: "read" | "written", work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw new StoreError(
+        "STORE_UNSAFE",
+        this.path,
+        `the generation record cannot be ${what} (${codeOf(error)}): expected a plain file that this user can write, see GenerationFile`,
+        { cause: error },
+      );
+    }
   }
 }
 

@@ -120,10 +120,7 @@ export class SectionDatabase {
    * Does nothing while {@link rolledBack}, so that the alarm does not wear off.
    */
   raiseGeneration(): void {
-    if (this.#rollback !== null) return;
-    // Database first: after a crash in between it is ahead of the record, which is no sign of an old
-    // copy. The other way round it would look like one.
-    this.#setGeneration(Math.max(this.generation, this.#readRecord()?.generation ?? 0) + 1);
+    if (this.#rollback === null) this.#raise();
   }
 
   /**
@@ -136,8 +133,8 @@ export class SectionDatabase {
       renameSync(path, `${path}.unclaimed`);
     }
     syncDirectory(this.layout.devices);
+    this.#raise();
     this.#rollback = null;
-    this.raiseGeneration();
   }
 
   /** Wraps a file's key under the master key. */
@@ -246,7 +243,7 @@ export class SectionDatabase {
       const path = join(this.layout.devices, unknown);
       this.#alarm({ reason: "unknown-device-file", found, expected, path });
     } else {
-      this.#setGeneration(found + 1);
+      this.#raise();
     }
   }
 
@@ -258,10 +255,14 @@ export class SectionDatabase {
     );
   }
 
-  #setGeneration(generation: number): void {
-    writeValue(this.connection, "generation", generation);
+  #raise(): void {
     const { sectionId } = this.#section;
-    this.#record.write({ sectionId, generation, directory: this.layout.directory });
+    const { directory } = this.layout;
+    const generation = Math.max(this.generation, this.#readRecord()?.generation ?? 0) + 1;
+    // Database first: after a crash in between it is ahead of the record, which is no sign of an old
+    // copy. The other way round it would look like one.
+    writeValue(this.connection, "generation", generation);
+    this.#record.write({ sectionId, generation, directory });
   }
 
   #readRecord(): Generation | null {

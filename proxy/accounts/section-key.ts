@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { StoreError } from "../../crypto-store/index.ts";
 import { KeyUnwrapError } from "./key-wrapping.ts";
 import type { KeyWrapper } from "./key-wrapping.ts";
-import { readIfPresent, writeDurably } from "./durable-file.ts";
+import { codeOf, readIfPresent, writeDurably } from "./durable-file.ts";
 
 /** What `section.key` holds, opened. */
 export interface SectionKey {
@@ -30,13 +30,13 @@ export function writeSectionKey(path: string, section: SectionKey, wrapper: KeyW
  * Reads the file.
  *
  * @returns `wrong-master` where another master key wrapped it
- * @throws StoreError `STORE_MISSING`, `STORE_TOO_NEW`, `STORE_CORRUPT`
+ * @throws StoreError `STORE_MISSING`, `STORE_TOO_NEW`, `STORE_CORRUPT`, `STORE_UNSAFE`
  */
 export function readSectionKey(
   path: string,
   wrapper: KeyWrapper,
 ): SectionKey | { readonly wrongMaster: string } {
-  const text = readIfPresent(path);
+  const text = readText(path);
   if (text === null) {
     throw new StoreError("STORE_MISSING", path, "is missing: restore it from a backup");
   }
@@ -60,6 +60,19 @@ export function readSectionKey(
     if (!(error instanceof KeyUnwrapError)) throw error;
     if (error.reason === "master") return { wrongMaster: error.wrappedBy ?? "unknown" };
     throw damaged(path);
+  }
+}
+
+function readText(path: string): string | null {
+  try {
+    return readIfPresent(path);
+  } catch (error) {
+    throw new StoreError(
+      "STORE_UNSAFE",
+      path,
+      `cannot be read (${codeOf(error)}): expected a plain file of this user with mode 0600`,
+      { cause: error },
+    );
   }
 }
 

@@ -147,6 +147,18 @@ describe("Accounts.identify", () => {
     expect(accounts.latestToken(address("@ghost:example.org", "G"))).toBeNull();
   });
 
+  it("serves no masquerade that the homeserver has refused since, be it down now", async () => {
+    const masquerade = { userId: "@ghost:example.org", deviceId: "G" };
+    server.answers.set("as", owner("@ghost:example.org", "G"));
+    await accounts.identify("as", masquerade);
+    clock.nowMs += 60_000;
+    server.answers.set("as", { status: 403, body: { errcode: "M_FORBIDDEN", error: "not yours" } });
+    expect((await errorOf(accounts.identify("as", masquerade))).errcode).toBe("M_FORBIDDEN");
+    await server.goDown();
+    clock.nowMs += 5_000;
+    expect((await errorOf(accounts.identify("as", masquerade))).statusCode).toBe(502);
+  });
+
   it.each<[string, Answer, number, string]>([
     ["403", { status: 403, body: { errcode: "M_FORBIDDEN", error: "no" } }, 403, "M_FORBIDDEN"],
     ["400", { status: 400, body: { errcode: "M_X", error: "no" } }, 400, "M_X"],

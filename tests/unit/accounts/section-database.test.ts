@@ -7,6 +7,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -171,6 +172,41 @@ describe("SectionDatabase.open", () => {
     );
     expect(readFileSync(place.master.generationPath, "utf8")).toBe("something else");
     expect(existsSync(file("section.db"))).toBe(false);
+  });
+
+  it("follows no symbolic link at section.key", () => {
+    openAndClose();
+    renameSync(file("section.key"), join(place.root, "elsewhere"));
+    symlinkSync(join(place.root, "elsewhere"), file("section.key"));
+    const error = storeErrorOf(openAndClose);
+    expect(error.code).toBe("STORE_UNSAFE");
+    expect(error.message).toBe(
+      `${file("section.key")}: cannot be read (ELOOP): expected a plain file of this user with mode 0600`,
+    );
+  });
+
+  it.each(["ELOOP", "EISDIR"])("names a generation record that cannot be read: %s", (code) => {
+    openAndClose();
+    const path = place.master.generationPath;
+    renameSync(path, join(place.root, "elsewhere"));
+    if (code === "ELOOP") symlinkSync(join(place.root, "elsewhere"), path);
+    else mkdirSync(path);
+    const error = storeErrorOf(openAndClose);
+    expect(error.code).toBe("STORE_UNSAFE");
+    expect(error.message).toBe(
+      `${path}: the generation record cannot be read (${code}): expected a plain file that this user can write, see GenerationFile`,
+    );
+  });
+
+  it("names a generation record that cannot be written", () => {
+    const master = { bytes: place.master.bytes, generationPath: "/proc/self/kirjava.generation" };
+    const error = storeErrorOf(() => place.open(master));
+    expect(error.code).toBe("STORE_UNSAFE");
+    expect(error.message).toMatch(
+      /^\/proc\/self\/kirjava.generation: the generation record cannot be written \(E[A-Z]+\): /,
+    );
+    // Nothing was used: with a better place for the record it begins.
+    openAndClose();
   });
 
   it("lets two sections share one master key", () => {
