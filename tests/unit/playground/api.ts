@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { isObject } from "../../../playground/json.ts";
 import type { JsonObject } from "../../../playground/json.ts";
 import type { Playground } from "../../../playground/server.ts";
@@ -37,6 +38,17 @@ export class Client {
 
   async put(path: string, body: unknown = {}): Promise<JsonObject> {
     return this.#succeed("PUT", path, body);
+  }
+
+  /** Sends a message event with a transaction id of its own. */
+  async say(roomId: string, body: string): Promise<string> {
+    const path = `rooms/${roomId}/send/m.room.message/${randomUUID()}`;
+    return String((await this.put(path, { msgtype: "m.text", body }))["event_id"]);
+  }
+
+  /** The `next_batch` of a sync from `since`. */
+  async position(since?: string): Promise<string> {
+    return String((await this.sync(since))["next_batch"]);
   }
 
   async sync(since?: string, query = ""): Promise<JsonObject> {
@@ -80,6 +92,22 @@ export async function register(playground: Playground, username: string): Promis
     username,
     password: `${username}-password`,
     auth,
+  });
+  if (session.status !== 200) throw new Error(JSON.stringify(session.body));
+  return new Client(playground.url, session.body);
+}
+
+/** A device of a user that `register` made; a known device id logs that device in again. */
+export async function login(
+  playground: Playground,
+  username: string,
+  deviceId: string,
+): Promise<Client> {
+  const session = await request(playground.url, "POST", "login", {
+    type: "m.login.password",
+    identifier: { type: "m.id.user", user: username },
+    password: `${username}-password`,
+    device_id: deviceId,
   });
   if (session.status !== 200) throw new Error(JSON.stringify(session.body));
   return new Client(playground.url, session.body);
