@@ -10,20 +10,22 @@ import { SessionHosts } from "./crypto/session-hosts.ts";
 import { Section } from "./section.ts";
 
 /** A daemon that is running. */
-export interface Daemon {
-  /** Where it listens, a URL by the section's name. */
-  readonly addresses: ReadonlyMap<string, string>;
+export interface RunningDaemon {
+  /** Where each section listens. */
+  readonly addresses: readonly { readonly section: string; readonly url: string }[];
+  /** Resolves when the daemon has ended. */
+  readonly finished: Promise<void>;
   /** Requests under way finish, then the stores are closed. Idempotent. */
   stop(): Promise<void>;
-  /** Takes over what can change while it runs: the log level. */
-  reload(): Promise<void>;
 }
 
 export interface DaemonOptions {
   readonly settings: Settings;
+  readonly configPath: string;
+  /** Its level is taken over by the worker threads whenever it changes. */
   readonly logger: Logger;
   /** Reads the configuration anew. */
-  readonly rereadSettings: () => Promise<Settings>;
+  readonly reload: () => Promise<Settings>;
 }
 
 /**
@@ -31,9 +33,8 @@ export interface DaemonOptions {
  *
  * @throws StoreKeyError, StoreError: a store or its key cannot be used; nothing was overwritten
  */
-export async function runDaemon(options: DaemonOptions): Promise<Daemon> {
+export async function runDaemon(options: DaemonOptions): Promise<RunningDaemon> {
   const { settings, logger } = options;
-  for (const { level, message } of settings.notices) logger[level](message);
   const masters = await resolveMasterKeys(settings, hasStore);
   const start = {
     sections: settings.sections.map(toHostSection),
@@ -42,8 +43,11 @@ export async function runDaemon(options: DaemonOptions): Promise<Daemon> {
   };
   const hosts = new SessionHosts(start, settings.threads, logger);
   const sections: Section[] = [];
-  const addresses = new Map<string, string>();
+  const addresses: { section: string; url: string }[] = [];
+  const onLevel = (level: string) => hosts.setLogLevel(level);
+  logger.on("level-change", onLevel);
   const stop = async (): Promise<void> => {
+    logger.off("level-change", onLevel);
     await Promise.all(sections.map((section) => section.stopFront()));
     await hosts.stop();
     for (const section of sections) await section.close();
@@ -55,28 +59,22 @@ export async function runDaemon(options: DaemonOptions): Promise<Daemon> {
       sections.push(await Section.open(section, master, hosts, systemClock, logger));
     }
     for (const [index, section] of sections.entries()) {
-      const address = await section.listen();
-      const name = settings.sections[index]?.name ?? "";
-      addresses.set(name, address);
-      logger.info({ section: name, address }, "listening");
+      addresses.push({
+        section: settings.sections[index]?.name ?? "",
+        url: await section.listen(),
+      });
     }
   } catch (error) {
     await stop();
     throw error;
   }
   let stopping: Promise<void> | null = null;
+  let finish: () => void;
+  const finished = new Promise<void>((resolve) => (finish = resolve));
   return {
     addresses,
-    stop: () => (stopping ??= stop()),
-    reload: async () => {
-      const { logLevel } = await options.rereadSettings();
-      logger.level = logLevel;
-      hosts.setLogLevel(logLevel);
-      logger.info(
-        { logLevel },
-        "configuration read anew; only the log level changes while running",
-      );
-    },
+    finished,
+    stop: () => (stopping ??= stop().finally(() => finish())),
   };
 }
 
@@ -98,5 +96,6 @@ function toHostSection(section: SectionSettings): HostSection {
     sendDeadlineMs: section.sendDeadlineMs,
     lateKeyTimeoutMs: section.lateKeyTimeoutMs,
     markDecrypted: section.markDecrypted,
+    hideEncryption: section.hideEncryption,
   };
 }

@@ -79,7 +79,7 @@ export class Section {
         ...wellKnownRoutes(null),
         ...versionsRoutes(),
         ...keysRoutes({ accounts, sessions }),
-        ...roomRoutes(pins),
+        ...roomRoutes(pins, settings.hideEncryption),
         ...readRoutes({ accounts, sessions }),
         ...syncRoutes({ accounts, sessions, loops, clock }),
         ...sendRoutes({

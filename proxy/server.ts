@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
 import { systemClock } from "./clock.ts";
 import type { Clock } from "./clock.ts";
+import { Connections } from "./connections.ts";
 import { isOwnHost, ownNames } from "./host-check.ts";
 import { CorsMemory } from "./homeserver/cors.ts";
 import { Exchange } from "./homeserver/exchange.ts";
@@ -63,10 +64,17 @@ export async function createSectionServer(options: SectionServerOptions): Promis
     clientErrorHandler: answerClientError,
   });
   app.decorateRequest("exchange");
+  const connections = new Connections();
+  connections.track(app.server);
+  app.addHook("preClose", (done) => {
+    connections.drain();
+    done();
+  });
 
   app.addHook("onRequest", (request, reply, done) => {
     const exchange = new Exchange(request.raw, reply.raw, request.originalUrl, clock.now());
     request.exchange = exchange;
+    connections.begin(request.raw.socket, reply.raw);
     const match = refuse(request, names) ?? classify(request.method, exchange.target);
     if (match === "pass") {
       done();

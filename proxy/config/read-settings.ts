@@ -96,6 +96,7 @@ function readSection(
     lateKeyTimeoutMs: reader.get("LateKeyTimeout"),
     upstreamTimeoutMs: reader.get("UpstreamTimeout"),
     markDecrypted: reader.get("MarkDecrypted"),
+    hideEncryption: reader.get("HideEncryption"),
     requireEncryption: reader.get("RequireEncryption"),
   };
   const upstreamProxy = reader.get("Proxy");

@@ -196,6 +196,13 @@ export const schema = {
     default: "Yes",
     doc: 'Whether decrypted events carry "decrypted" and "verified" at their top level, which matrix-appservice-bridge waits for.',
   }),
+  HideEncryption: option({
+    scope: "section",
+    origin: "kirjava",
+    type: yesNo,
+    default: "No",
+    doc: "Whether clients are kept from seeing that a room is encrypted: for clients that refuse to send to an encrypted room (matrix-js-sdk), and bridges that leave one.",
+  }),
   DataDirectory: option({
     scope: "section",
     origin: "kirjava",

@@ -50,6 +50,8 @@ export interface SectionSettings {
   /** For the homeserver to begin its answer; a long poll's own timeout comes on top. */
   readonly upstreamTimeoutMs: number;
   readonly markDecrypted: boolean;
+  /** Clients do not see that a room is encrypted. */
+  readonly hideEncryption: boolean;
   /** Room id patterns (`*` stands for any run of characters); see `matchesRoomPattern`. */
   readonly requireEncryption: readonly string[];
   /** This section's own directory, not shared with another section. */

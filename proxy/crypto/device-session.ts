@@ -229,7 +229,8 @@ export class DeviceSession {
 
   /** Decrypts a response that is no sync. */
   async read(args: ReadArgs): Promise<ReadResult> {
-    const read = new ReadResponse(args.shape, parseBody(args.body), args.roomId);
+    const { hideEncryption } = this.#context.section;
+    const read = new ReadResponse(args.shape, parseBody(args.body), args.roomId, hideEncryption);
     const outcomes = await this.#decryptor.decrypt(read.toDecrypt());
     const { response, dropped } = read.arrange(outcomes, args.filter);
     return { body: Buffer.from(JSON.stringify(response)), pins: read.pins, dropped };
@@ -250,7 +251,7 @@ export class DeviceSession {
   ): Promise<SyncResult> {
     const { clock, section } = this.#context;
     const entries = args.source === "own" ? [] : await this.#owed.at(args.cursor);
-    const sync = new SyncResponse(response, entries);
+    const sync = new SyncResponse(response, entries, section.hideEncryption);
     for (const roomId of sync.touched) this.#rooms.get(roomId)?.invalidate();
     const seen = { nextBatch, pins: sync.pins, touched: [...sync.touched] };
     if (args.source === "own") return { ...seen, body: null, cursor: null, empty: true };

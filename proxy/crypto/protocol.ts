@@ -21,6 +21,7 @@ export interface HostSection {
   readonly sendDeadlineMs: number;
   readonly lateKeyTimeoutMs: number;
   readonly markDecrypted: boolean;
+  readonly hideEncryption: boolean;
 }
 
 /** Everything that opening one device's session takes. */

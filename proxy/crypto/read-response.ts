@@ -1,7 +1,12 @@
 import type { RoomId } from "../matrix/identifiers.ts";
 import { passesEventFilter } from "../matrix/filter.ts";
 import { asArray, isObject, type JsonObject } from "../matrix/json.ts";
-import { readEncryptionState, readMegolmEvent, stripMarks } from "../matrix/room-events.ts";
+import {
+  readEncryptionState,
+  readMegolmEvent,
+  stripMarks,
+  withoutEncryptionState,
+} from "../matrix/room-events.ts";
 import type { DecryptOutcome, EncryptedInput } from "./event-decryptor.ts";
 import type { ReadArgs, SeenEncryption } from "./protocol.ts";
 
@@ -15,7 +20,7 @@ const lists: Record<ReadArgs["shape"], readonly string[]> = {
 /** A list of events within a response, or a single one. */
 interface Holder {
   readonly name: string | null;
-  readonly events: JsonObject[];
+  events: JsonObject[];
 }
 
 /**
@@ -28,7 +33,12 @@ export class ReadResponse {
   readonly #holders: Holder[] = [];
   readonly #pins: SeenEncryption[] = [];
 
-  constructor(shape: ReadArgs["shape"], response: JsonObject, roomId: RoomId) {
+  constructor(
+    shape: ReadArgs["shape"],
+    response: JsonObject,
+    roomId: RoomId,
+    hideEncryption: boolean,
+  ) {
     this.#response = response;
     this.#roomId = roomId;
     for (const name of lists[shape]) {
@@ -41,6 +51,10 @@ export class ReadResponse {
       this.#holders.push({ name: "event", events: [single] });
     }
     for (const { events } of this.#holders) for (const event of events) this.#scan(event);
+    if (!hideEncryption) return;
+    for (const holder of this.#holders.filter(({ name }) => name !== null && name !== "event")) {
+      holder.events = withoutEncryptionState(holder.events).filter(isObject);
+    }
   }
 
   get pins(): readonly SeenEncryption[] {

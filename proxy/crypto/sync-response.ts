@@ -1,7 +1,12 @@
 import type { RoomId } from "../matrix/identifiers.ts";
 import { passesEventFilter, pruneEvent, roomEventFilters } from "../matrix/filter.ts";
 import { asArray, asObject, asString, isObject, type JsonObject } from "../matrix/json.ts";
-import { eachEvent, readEncryptionState, stripMarks } from "../matrix/room-events.ts";
+import {
+  eachEvent,
+  readEncryptionState,
+  stripMarks,
+  withoutEncryptionState,
+} from "../matrix/room-events.ts";
 import type { DecryptOutcome } from "./event-decryptor.ts";
 import type { NewOwedItem, OwedEntry } from "./owed-events.ts";
 import type { SeenEncryption } from "./protocol.ts";
@@ -37,7 +42,8 @@ export class SyncResponse {
   readonly #pins: SeenEncryption[] = [];
   readonly #touched = new Set<RoomId>();
 
-  constructor(response: JsonObject, owed: readonly OwedEntry[]) {
+  /** @param hideEncryption - whether clients are not to see that a room is encrypted */
+  constructor(response: JsonObject, owed: readonly OwedEntry[], hideEncryption: boolean) {
     this.#response = response;
     const byRoom = groupByRoom(owed);
     const rooms = asObject(response["rooms"]);
@@ -46,6 +52,7 @@ export class SyncResponse {
         if (!isObject(value)) continue;
         const roomId = id as RoomId;
         this.#scan(roomId, value);
+        if (hideEncryption) hideEncryptionState(value);
         if (section === "invite" || section === "knock") continue;
         this.#addPart(roomId, value, byRoom.get(roomId) ?? [], section === "leave");
         byRoom.delete(roomId);
@@ -175,6 +182,15 @@ function groupByRoom(owed: readonly OwedEntry[]): Map<RoomId, OwedEntry[]> {
     else list.push(entry);
   }
   return byRoom;
+}
+
+function hideEncryptionState(room: JsonObject): void {
+  for (const part of Object.values(room)) {
+    const object = asObject(part);
+    if (object !== null && Array.isArray(object["events"])) {
+      object["events"] = withoutEncryptionState(object["events"]);
+    }
+  }
 }
 
 /** Filters `part.events` in place; returns how many were dropped. */

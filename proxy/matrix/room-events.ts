@@ -45,6 +45,11 @@ export function stripMarks(event: JsonObject): boolean {
   return found;
 }
 
+/** The list without the events that say that a room is encrypted. */
+export function withoutEncryptionState(events: readonly unknown[]): unknown[] {
+  return events.filter((event) => !isObject(event) || readEncryptionState(event) === null);
+}
+
 /** Visits every object that is a room event in `list`, with its place. */
 export function eachEvent(list: unknown, visit: (event: JsonObject, index: number) => void): void {
   if (!Array.isArray(list)) return;

@@ -1,7 +1,8 @@
+import { MatrixError } from "../matrix/errors.ts";
 import type { RoomId } from "../matrix/identifiers.ts";
 import { asArray, asObject, asString, isObject, parseObject } from "../matrix/json.ts";
 import { withoutCursors } from "../matrix/request-target.ts";
-import { readEncryptionState } from "../matrix/room-events.ts";
+import { readEncryptionState, withoutEncryptionState } from "../matrix/room-events.ts";
 import type { EncryptionPins } from "../rooms/encryption-pins.ts";
 import type { Call, Handlers, Reply } from "./call.ts";
 
@@ -13,7 +14,8 @@ const maxStateBytes = 256 * 1024 * 1024;
  *
  * @see https://spec.matrix.org/v1.16/client-server-api/#mroomencryption
  */
-export function roomRoutes(pins: EncryptionPins): Handlers {
+/** @param hide - whether clients are not to see that a room is encrypted */
+export function roomRoutes(pins: EncryptionPins, hide: boolean): Handlers {
   return {
     createRoom: async (call): Promise<Reply> => {
       const request = parseObject((await call.body()).toString("utf8"));
@@ -38,6 +40,7 @@ export function roomRoutes(pins: EncryptionPins): Handlers {
       const body = parseObject((content ?? response.body).toString("utf8"));
       // With `?format=event` the content is one level down.
       pins.pin(roomId, asObject(body?.["content"]) ?? body);
+      if (hide && call.method === "GET") throw new MatrixError(404, "M_NOT_FOUND", "no such state");
       return response;
     },
 
@@ -49,7 +52,9 @@ export function roomRoutes(pins: EncryptionPins): Handlers {
         const content = readEncryptionState(event);
         if (content !== null) pins.pin((call.params["roomId"] ?? "") as RoomId, content);
       }
-      return response;
+      if (!hide) return response;
+      const shown = withoutEncryptionState(asArray(events));
+      return { ...response, body: JSON.stringify(shown) };
     },
 
     members: forwardWithoutCursors,

@@ -66,6 +66,7 @@ describe("readSettings", () => {
           lateKeyTimeoutMs: 30_000,
           upstreamTimeoutMs: 60_000,
           markDecrypted: true,
+          hideEncryption: false,
           requireEncryption: [],
           dataDirectory: "/home/u/.local/share/kirjava/example",
           storeKey: {
@@ -122,6 +123,7 @@ describe("readSettings", () => {
           "LateKeyTimeout = 2m",
           "UpstreamTimeout = 90000",
           "MarkDecrypted = 0",
+          "HideEncryption = yes",
           "RequireEncryption = !a:x, *:y",
           "  !b",
           "DataDirectory = ~/data/",
@@ -139,6 +141,7 @@ describe("readSettings", () => {
       lateKeyTimeoutMs: 120_000,
       upstreamTimeoutMs: 90_000,
       markDecrypted: false,
+      hideEncryption: true,
       requireEncryption: ["!a:x", "*:y", "!b"],
       dataDirectory: "/home/u/data/a",
       storeKey: {
