@@ -23,8 +23,21 @@ let interrupted = false;
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   process.on(signal, () => {
     interrupted = true;
-    for (const child of running) child.kill("SIGTERM");
+    for (const child of running) endGroup(child);
   });
+}
+
+/** Ends the test runner with everything that its tests have started: they share its process group. */
+function endGroup(child) {
+  const signal = (name) => {
+    try {
+      process.kill(-child.pid, name);
+    } catch {
+      // Gone already.
+    }
+  };
+  signal("SIGTERM");
+  globalThis.setTimeout(() => signal("SIGKILL"), 3_000);
 }
 
 /** Runs the suites with the connection in the environment; returns what the runner counted. */
@@ -37,18 +50,19 @@ async function runSuites(name, environment, args, synapse) {
   const child = spawn(process.execPath, [vitest, "run", ...selected], {
     cwd: root,
     stdio: ["ignore", 2, 2],
+    detached: true,
     env: { ...process.env, ...environment, KIRJAVA_TEST_REPORT: report },
   });
   running.add(child);
   const timer = globalThis.setTimeout(() => {
     console.error(`error: the tests did not end within ${RUN_DEADLINE_MS / 60_000} minutes`);
-    child.kill("SIGKILL");
+    endGroup(child);
   }, RUN_DEADLINE_MS);
   let done = false;
   void synapse?.exited.then(() => {
     if (done) return;
     console.error(`error: Synapse ended during the tests:\n${synapse.logTail()}`);
-    child.kill("SIGTERM");
+    endGroup(child);
   });
   const code = await new Promise((resolve) => {
     child.once("error", () => resolve(1));

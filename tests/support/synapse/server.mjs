@@ -2,7 +2,16 @@
 // the chroot, and stops it again.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -23,6 +32,17 @@ export async function freePort() {
   const { port } = server.address();
   await new Promise((resolve) => server.close(resolve));
   return port;
+}
+
+/** Removes what runs that were killed have left; the process id of its run ends a folder's name. */
+function removeAbandoned(parent) {
+  for (const name of existsSync(parent) ? readdirSync(parent) : []) {
+    try {
+      process.kill(Number(name.split("-").at(-1)), 0);
+    } catch {
+      rmSync(join(parent, name), { recursive: true, force: true });
+    }
+  }
 }
 
 /**
@@ -62,7 +82,8 @@ export class SynapseServer {
   }
 
   static async #spawn(chroot, variant) {
-    const inside = `/srv/kirjava/${variant}-${randomBytes(4).toString("hex")}`;
+    removeAbandoned(join(chroot, "srv/kirjava"));
+    const inside = `/srv/kirjava/${variant}-${randomBytes(4).toString("hex")}-${process.pid}`;
     const folder = join(chroot, inside);
     mkdirSync(join(folder, "claimed"), { recursive: true });
     const port = await freePort();
