@@ -1,6 +1,5 @@
 import { StoreEvent } from "../indexeddb/event.ts";
 import type { IDBTransaction } from "../indexeddb/idb-transaction.ts";
-import { finishTransaction } from "./finish-transaction.ts";
 import { fireEvent } from "./fire-event.ts";
 
 /**
@@ -14,7 +13,7 @@ export function abortTransaction(transaction: IDBTransaction, error: DOMExceptio
   if (transaction.hasBegun) transaction.backend.rollback();
   if (transaction.mode === "versionchange") transaction.db.revertUpgrade(transaction);
   transaction.error = error;
-  finishTransaction(transaction);
+  transaction.state = "finished";
   for (const { request } of transaction.requests.splice(0)) {
     if (request === null) continue;
     setImmediate(() => {
@@ -24,6 +23,8 @@ export function abortTransaction(transaction: IDBTransaction, error: DOMExceptio
   }
   setImmediate(() => {
     fireEvent(new StoreEvent("abort", { bubbles: true }), transaction);
+    // Only now, so that the next transaction's events come after this one's.
+    transaction.backend.scheduler.finish(transaction);
     transaction.db.afterTransaction(transaction, "abort");
   });
 }

@@ -1,7 +1,6 @@
 import { StoreEvent } from "../indexeddb/event.ts";
 import type { IDBTransaction } from "../indexeddb/idb-transaction.ts";
 import { abortTransaction } from "./abort-transaction.ts";
-import { finishTransaction } from "./finish-transaction.ts";
 import { fireEvent } from "./fire-event.ts";
 
 /**
@@ -26,7 +25,8 @@ export function commitTransaction(transaction: IDBTransaction): void {
       return;
     }
   }
-  finishTransaction(transaction);
+  transaction.state = "finished";
+  transaction.backend.scheduler.finish(transaction);
   fireEvent(new StoreEvent("complete"), transaction);
   transaction.db.afterTransaction(transaction, "complete");
 }

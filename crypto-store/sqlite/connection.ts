@@ -147,6 +147,8 @@ function configure(database: Database, options: DatabaseOptions, age: "new" | "o
   }
   database.pragma("journal_mode = WAL");
   database.pragma("synchronous = FULL");
+  // A commit into a log that need not grow costs half: it starts over after 1 MiB instead of 4.
+  database.pragma("wal_autocheckpoint = 250");
   if (age === "new") database.pragma(`application_id = ${options.applicationId}`);
 }
 
