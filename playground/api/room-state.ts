@@ -1,5 +1,5 @@
 import type { Call } from "../call.ts";
-import { notFound } from "../errors.ts";
+import { forbidden, notFound } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
 import { client, ok } from "../router.ts";
 import type { Reply, Route } from "../router.ts";
@@ -40,7 +40,8 @@ export function roomStateRoutes(context: ApiContext): Route[] {
   const put = (call: Call): Reply => {
     const { userId } = call.requester();
     const content = call.json();
-    const room = rooms.get(call.param("roomId"));
+    const room = rooms.all.get(call.param("roomId"));
+    if (room === undefined) throw forbidden(`User ${userId} not in room ${call.param("roomId")}`);
     const type = call.param("type");
     const stateKey = call.param("stateKey");
     return ok({ event_id: rooms.send(room, { type, sender: userId, content, stateKey }).eventId });

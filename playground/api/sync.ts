@@ -20,7 +20,8 @@ export function syncRoutes(context: ApiContext): Route[] {
       throw unknownError("'from' is not a valid query parameter. Did you mean 'since'?");
     }
     const { user, userId, device, deviceId, appservice } = call.requester();
-    if (appservice !== null && userId === appservice.senderId && deviceId === null) {
+    if (appservice !== null && userId === appservice.senderId) {
+      // Synapse does not support it either
       throw new ApiError(500, "M_UNKNOWN", "Internal server error");
     }
     const timeoutMs = call.integer("timeout", 0);

@@ -72,13 +72,9 @@ export class DeviceLists {
     const left = new Set(seen.left);
     for (const room of this.#rooms.of(userId, "join", "leave", "ban")) {
       if (room.lastPosition <= from) continue;
-      const before = room.membership(userId, from);
-      const now = room.membership(userId);
-      if (now === "join" && before !== "join") {
-        for (const member of room.members("join")) changed.add(member);
-      } else if (now !== "join" && before === "join") {
-        for (const member of room.members("join")) left.add(member);
-      }
+      const change = room.joinedChange(userId, from);
+      if (change === "joined") for (const member of room.members("join")) changed.add(member);
+      if (change === "left") for (const member of room.members("join")) left.add(member);
     }
     for (const id of sharers) left.delete(id);
     left.delete(userId);

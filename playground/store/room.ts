@@ -114,6 +114,18 @@ export class Room {
     return this.#state.get("m.room.member")?.get(userId) ?? [];
   }
 
+  /** Whether the user came to be joined, or ceased to be, after `since`, by the last such change. */
+  joinedChange(userId: string, since: number): "joined" | "left" | null {
+    let change: "joined" | "left" | null = null;
+    for (const event of this.membershipHistory(userId)) {
+      if (event.position <= since) continue;
+      const before = membershipOf(event.replaces) === "join";
+      const now = membershipOf(event) === "join";
+      if (before !== now) change = now ? "joined" : "left";
+    }
+    return change;
+  }
+
   /** Index of the first event after `position`. */
   indexAfter(position: number): number {
     let low = 0;

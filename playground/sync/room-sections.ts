@@ -45,7 +45,7 @@ const STRIPPED = [
 /** The `join` section of a room, or null if there is nothing to tell. */
 export function joinedSection(input: SectionInput, room: Room): Section | null {
   const { user, filter, since } = input;
-  const isNewlyJoined = since !== null && room.membership(user.userId, since) !== "join";
+  const isNewlyJoined = since !== null && room.joinedChange(user.userId, since) === "joined";
   const base = isNewlyJoined ? null : since;
   const timeline = timelineSection(input, room, isNewlyJoined, input.now);
   const ephemeral = ephemeralEvents(room, user.userId, base).filter((event) =>

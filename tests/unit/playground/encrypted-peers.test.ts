@@ -86,4 +86,17 @@ describe("two encrypted peers", () => {
     expect((await bob.message("by fallback")).isDecryptionFailure()).toBe(false);
     expect(device?.unusedFallbackKeyTypes()).toEqual([]);
   });
+
+  it("cross-sign their devices, and the other sees it", async () => {
+    const alice = await peer(SdkPeer.register(playground, "alice"));
+    const bob = await peer(SdkPeer.register(playground, "bob"));
+    await alice.client.getCrypto().bootstrapCrossSigning({
+      authUploadDeviceSigningKeys: (upload) => upload(null),
+    });
+    await room(alice, bob);
+    const [userId, deviceId] = [alice.client.getUserId(), alice.client.getDeviceId()];
+    await bob.knowsDevice(userId, deviceId);
+    const status = await bob.client.getCrypto().getDeviceVerificationStatus(userId, deviceId);
+    expect(status?.signedByOwner).toBe(true);
+  });
 });

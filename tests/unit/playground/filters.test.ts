@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { JsonObject } from "../../../playground/json.ts";
 import { at, listAt } from "./api.ts";
 import type { Client } from "./api.ts";
 import { Fixture } from "./fixture.ts";
@@ -37,8 +38,8 @@ describe("filters", () => {
     await alice.say(roomId, "a");
     await bob.say(roomId, "b");
     await bob.put(`rooms/${roomId}/send/m.room.message/u`, { body: "u", url: "mxc://x/y" });
-    const read = async (part: unknown): Promise<unknown[]> => {
-      const filter = { room: { timeline: { types: ["m.room.message"], ...Object(part) } } };
+    const read = async (part: JsonObject): Promise<unknown[]> => {
+      const filter = { room: { timeline: { types: ["m.room.message"], ...part } } };
       const events = timeline(await synced(alice, filter), roomId);
       return events.map((event) => at(event, "content", "body"));
     };

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { JsonObject } from "../../../playground/json.ts";
 import { at } from "./api.ts";
 import type { Client } from "./api.ts";
 import { Fixture } from "./fixture.ts";
@@ -6,7 +7,7 @@ import { Fixture } from "./fixture.ts";
 describe("keys", () => {
   const fixture = new Fixture();
 
-  function deviceKeys(client: Client, key = "key"): unknown {
+  function deviceKeys(client: Client, key = "key"): JsonObject {
     return {
       user_id: client.userId,
       device_id: client.deviceId,
@@ -67,7 +68,7 @@ describe("keys", () => {
       device_keys: {
         [bob.userId]: {
           [bob.deviceId]: {
-            ...Object(deviceKeys(bob)),
+            ...deviceKeys(bob),
             unsigned: { device_display_name: "phone" },
           },
         },

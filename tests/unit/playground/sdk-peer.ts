@@ -30,6 +30,13 @@ export interface SdkClient {
 
 /** What the tests use of the client's crypto. */
 export interface SdkCrypto {
+  bootstrapCrossSigning(options: {
+    authUploadDeviceSigningKeys: (request: (auth: null) => Promise<void>) => Promise<void>;
+  }): Promise<void>;
+  getDeviceVerificationStatus(
+    userId: string,
+    deviceId: string,
+  ): Promise<{ readonly signedByOwner: boolean } | null>;
   getUserDeviceInfo(userIds: string[]): Promise<Map<string, Map<string, unknown>>>;
 }
 
