@@ -49,13 +49,22 @@ export class RestClient {
     handle: (response: JsonObject) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
-    let since = "";
-    while (!signal.aborted) {
-      const path = `/sync?timeout=30000${since === "" ? "" : `&since=${encodeURIComponent(since)}`}`;
-      const response = await this.request("GET", path, undefined, signal);
-      since = String(response["next_batch"]);
-      await handle(response);
+    try {
+      for (;;) {
+        const since = this.#since === "" ? "" : `&since=${encodeURIComponent(this.#since)}`;
+        const path = `/sync?timeout=30000${since}`;
+        const response = await this.request("GET", path, undefined, signal);
+        this.#since = String(response["next_batch"]);
+        await handle(response);
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
     }
+  }
+
+  /** The first sync: what there is so far is not looked at. */
+  async catchUp(): Promise<void> {
+    this.#since = String((await this.request("GET", "/sync?timeout=0"))["next_batch"]);
   }
 }
 
