@@ -54,6 +54,7 @@ function describeSection(section: SectionSettings): Record<string, unknown> {
     lateKeyTimeout: formatDuration(section.lateKeyTimeoutMs),
     upstreamTimeout: formatDuration(section.upstreamTimeoutMs),
     markDecrypted: section.markDecrypted,
+    hideEncryption: section.hideEncryption,
     dataDirectory: section.dataDirectory,
     storeKey: describeSource(section.storeKey),
     generationFile: section.storeKey.generationPath,

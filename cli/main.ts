@@ -15,3 +15,5 @@ try {
   printFailures(output, failuresOf(error));
   process.exitCode = 1;
 }
+// A forgotten handle must not keep a stopped daemon alive until the service manager kills it.
+setTimeout(() => process.exit(), 5_000).unref();

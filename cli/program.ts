@@ -5,10 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Command, CommanderError, Option } from "commander";
 
 import type { LogLevel } from "../proxy/config/settings.ts";
-import { checkConfig } from "./check-config.ts";
-import { doctor } from "./doctor.ts";
 import type { Output } from "./output.ts";
-import { run } from "./run.ts";
 
 /** Exit code of a wrong command line. */
 const usage = 2;
@@ -27,7 +24,7 @@ export async function runProgram(args: readonly string[], output: Output): Promi
 }
 
 /**
- * The commands, as they are documented.
+ * The commands, as they are documented. Each loads what it needs when it runs: help is at once.
  *
  * @param finish - called with the exit code of the command that ran
  */
@@ -56,6 +53,7 @@ export function makeProgram(output: Output, finish: (exitCode: number) => void):
     .option("--json", "write the log as JSON, in the place of LogFormat")
     .action(async (o: { config?: string; logLevel?: string; json?: true }) => {
       const level = o.logLevel === "warning" ? "warn" : (o.logLevel as LogLevel | undefined);
+      const { run } = await import("./run.ts");
       finish(await run({ configPath: o.config, logLevel: level, json: o.json === true }, output));
     });
 
@@ -64,7 +62,8 @@ export function makeProgram(output: Output, finish: (exitCode: number) => void):
     .description("read the configuration, report every mistake in it, and show what it comes to")
     .addOption(configOption())
     .option("--json", "write the result as JSON")
-    .action((o: { config?: string; json?: true }) => {
+    .action(async (o: { config?: string; json?: true }) => {
+      const { checkConfig } = await import("./check-config.ts");
       finish(checkConfig({ configPath: o.config, json: o.json === true }, output));
     });
 
@@ -76,6 +75,7 @@ export function makeProgram(output: Output, finish: (exitCode: number) => void):
     .addOption(configOption())
     .option("--json", "write the result as JSON")
     .action(async (o: { config?: string; json?: true }) => {
+      const { doctor } = await import("./doctor.ts");
       finish(await doctor({ configPath: o.config, json: o.json === true }, output));
     });
 

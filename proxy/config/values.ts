@@ -39,7 +39,7 @@ const booleans = new Map([
 
 /** Yes or no, in the words of Python's configparser. */
 export const yesNo: ValueType<boolean> = {
-  allowed: "Yes, True, On or 1, or No, False, Off or 0",
+  allowed: "Yes or No (True or False, On or Off, 1 or 0)",
   parse: (text) => booleans.get(text.toLowerCase()) ?? refuse(yesNo.allowed, text),
 };
 
