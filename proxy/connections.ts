@@ -32,4 +32,9 @@ export class Connections {
       response.once("close", () => socket.end());
     }
   }
+
+  /** Cuts off whatever is left. */
+  destroy(): void {
+    for (const socket of this.#responses.keys()) socket.destroy();
+  }
 }

@@ -36,13 +36,16 @@ export interface SectionServerOptions {
 const HEADERS_TIMEOUT_MS = 30_000;
 /** Time for a client to send a whole request, uploads too. */
 const REQUEST_TIMEOUT_MS = 15 * 60_000;
+/** For requests under way when the front closes; below the 10 s after which container runtimes kill. */
+const CLOSE_GRACE_MS = 8_000;
 /** Inline filters of /sync make long request lines. */
 const MAX_HEADER_BYTES = 64 * 1024;
 
 /**
  * The HTTP front of one section: one route for everything. A request is classified by its raw target, answered by its handler or
  * streamed through; every thrown value becomes a Matrix error in one place. Listening and closing are the caller's:
- * `await app.listen({ host, port })`, and `await app.close()` lets requests under way finish and closes idle connections.
+ * `await app.listen({ host, port })`, and `await app.close()` lets requests under way finish
+ * (for 8 s at most) and closes idle connections.
  */
 export async function createSectionServer(options: SectionServerOptions): Promise<FastifyInstance> {
   const { homeserver, routes, logger } = options;
@@ -68,6 +71,9 @@ export async function createSectionServer(options: SectionServerOptions): Promis
   connections.track(app.server);
   app.addHook("preClose", (done) => {
     connections.drain();
+    // A long poll would hold the stop up for as long as its client asked to wait.
+    const cancel = clock.after(CLOSE_GRACE_MS, () => connections.destroy());
+    app.server.once("close", cancel);
     done();
   });
 

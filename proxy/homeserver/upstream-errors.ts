@@ -18,6 +18,11 @@ export function toUpstreamError(cause: unknown, timeoutMs: number): MatrixError 
   // reply-from wraps undici's error in one of its own; the inner one says what happened.
   for (let error = cause, depth = 0; error instanceof Error && depth < 4; depth += 1) {
     if (error instanceof MatrixError) return error;
+    if (errorCode(error) === "UND_ERR_INVALID_ARG") {
+      return new MatrixError(400, "M_UNRECOGNIZED", "the request cannot be forwarded as it is", {
+        cause,
+      });
+    }
     if (TIMEOUT_CODES.has(errorCode(error))) return new HomeserverTimeout(timeoutMs, cause);
     error = error.cause;
   }

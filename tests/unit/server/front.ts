@@ -4,11 +4,14 @@ import type {
   IncomingHttpHeaders,
   IncomingMessage,
   RequestOptions,
+  Server,
   ServerResponse,
 } from "node:http";
 import { connect } from "node:net";
 import type { AddressInfo, Socket } from "node:net";
 import { pino } from "pino";
+import { systemClock } from "../../../proxy/clock.ts";
+import type { Clock } from "../../../proxy/clock.ts";
 import { Homeserver } from "../../../proxy/homeserver/homeserver.ts";
 import type { HomeserverOptions } from "../../../proxy/homeserver/homeserver.ts";
 import type { TokenWatch } from "../../../proxy/homeserver/token-watch.ts";
@@ -47,6 +50,7 @@ export async function startUpstream(
 /** The front of a section before an upstream. */
 export interface Front {
   readonly port: number;
+  readonly server: Server;
   readonly log: string[];
   readonly tokens: { confirmed: string[]; rejected: { token: string; softLogout: boolean }[] };
   close(): Promise<void>;
@@ -55,7 +59,11 @@ export interface Front {
 export async function startFront(
   url: URL,
   routes: Handlers = {},
-  options: Partial<HomeserverOptions> & { hostNames?: string[]; accounts?: TokenWatch } = {},
+  options: Partial<HomeserverOptions> & {
+    hostNames?: string[];
+    accounts?: TokenWatch;
+    clock?: Clock;
+  } = {},
 ): Promise<Front> {
   const log: string[] = [];
   const tokens: Front["tokens"] = { confirmed: [], rejected: [] };
@@ -69,12 +77,14 @@ export async function startFront(
     },
     routes,
     hostNames: options.hostNames ?? [],
+    clock: options.clock ?? systemClock,
     logger: pino({ level: "debug" }, { write: (line: string) => void log.push(line) }),
   });
   await app.listen({ host: "127.0.0.1", port: 0 });
   const { port } = app.server.address() as AddressInfo;
   return {
     port,
+    server: app.server,
     log,
     tokens,
     close: async () => {

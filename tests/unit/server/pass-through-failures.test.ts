@@ -4,7 +4,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterEach, describe, expect, it } from "vitest";
-import { ask, deferred, json, received, startFront, startUpstream } from "./front.ts";
+import type { Clock } from "../../../proxy/clock.ts";
+import { ask, deferred, json, received, startFront, startUpstream, text } from "./front.ts";
 import type { Front, Upstream } from "./front.ts";
 
 const PATH = "/_matrix/client/v3/profile/@a:b";
@@ -90,6 +91,26 @@ describe("aborts go both ways", () => {
     await once(answer, "error");
     expect(answer.complete).toBe(false);
   });
+});
+
+it("passes an answer that comes before the end of the upload, and closes the connection", async () => {
+  const { front } = await start((_, response) => {
+    response.writeHead(413, { connection: "close" }).end('{"errcode":"M_TOO_LARGE"}');
+  });
+  const outgoing = request({ host: "127.0.0.1", port: front.port, path: PATH, method: "POST" });
+  outgoing.on("error", () => undefined);
+  outgoing.write(Buffer.alloc(100_000));
+  const [response] = (await once(outgoing, "response")) as [IncomingMessage];
+  expect(response).toMatchObject({ statusCode: 413, headers: { connection: "close" } });
+  expect(await text(response)).toBe('{"errcode":"M_TOO_LARGE"}');
+});
+
+it("bounds the time for a request to arrive, but not for its answer", async () => {
+  const { front } = await start((_, response) => json(response, 200, {}));
+  const { headersTimeout, requestTimeout, timeout } = front.server;
+  expect(headersTimeout).toBe(30_000);
+  expect(requestTimeout).toBe(900_000);
+  expect(timeout).toBe(0);
 });
 
 describe("a homeserver that does not answer", () => {
@@ -193,5 +214,26 @@ it("closes gracefully: what is under way finishes, idle connections are closed",
   await idleEnd;
   json(response, 200, { finished: true });
   expect((await busy).body).toBe('{"finished":true}');
+  await closed;
+});
+
+it("cuts off at closing what does not finish in time", async () => {
+  const grace = deferred<() => void>();
+  const clock: Clock = {
+    now: () => 0,
+    after: (delayMs, callback) => {
+      expect(delayMs).toBe(8_000);
+      grace.resolve(callback);
+      return () => undefined;
+    },
+  };
+  const { front, held } = await startHeld({ clock });
+  const outgoing = request({ host: "127.0.0.1", port: front.port, path: PATH }).end();
+  const broken = once(outgoing, "error");
+  await held;
+  stops.splice(1);
+  const closed = front.close();
+  (await grace.promise)();
+  expect(await broken).toMatchObject([{ code: "ECONNRESET" }]);
   await closed;
 });
