@@ -158,7 +158,7 @@ export function describeError(error: unknown, path: string): Error {
   if (!(error instanceof Sqlite.SqliteError)) return error;
   const { code } = error;
   const cause = { cause: error };
-  if (code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED")) {
+  if (code.startsWith("SQLITE_BUSY")) {
     return new StoreError(
       "STORE_LOCKED",
       path,

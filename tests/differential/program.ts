@@ -137,7 +137,7 @@ const extras = fc.constantFrom<unknown>(
   new Uint8Array([1, 2, 255]),
   new Map([["k", new Set([1])]]),
   12345678901234567890n,
-  [1, , 3],
+  new Array<unknown>(2),
   new Date(5),
   /x/gi,
   { deep: { er: [] } },

@@ -1,29 +1,16 @@
 import type { IDBCursorWithValue } from "../../crypto-store/indexeddb/idb-cursor.ts";
 import type { IDBDatabase } from "../../crypto-store/indexeddb/idb-database.ts";
 import type { StoreEvent } from "../../crypto-store/indexeddb/event.ts";
-import type { IDBIndex } from "../../crypto-store/indexeddb/idb-index.ts";
-import type { IDBObjectStore } from "../../crypto-store/indexeddb/idb-object-store.ts";
 import type { IDBOpenDBRequest } from "../../crypto-store/indexeddb/idb-open-db-request.ts";
 import type { IDBRequest } from "../../crypto-store/indexeddb/idb-request.ts";
 import type { IDBTransaction } from "../../crypto-store/indexeddb/idb-transaction.ts";
-import {
-  INDEXES,
-  type Operation,
-  type Phase,
-  type Program,
-  type Query,
-  type Step,
-  type Transaction,
-} from "./program.ts";
+import { INDEXES, type Phase, type Program, type Step, type Transaction } from "./program.ts";
+import { placeOperation, type KeyRanges } from "./operation.ts";
 
 /** What a program needs of an implementation of IndexedDB. */
 export interface Implementation {
   open(version: number | undefined): IDBOpenDBRequest;
-  readonly keyRange: {
-    bound(lower: unknown, upper: unknown, lowerOpen?: boolean, upperOpen?: boolean): unknown;
-    lowerBound(lower: unknown, open?: boolean): unknown;
-    upperBound(upper: unknown, open?: boolean): unknown;
-  };
+  readonly keyRange: KeyRanges;
   /** Closes the file and opens it again, where there is one. */
   reopen(): Promise<void>;
 }
@@ -242,7 +229,9 @@ class Runner {
 
   #step(owner: string, label: string, transaction: IDBTransaction, step: Step): void {
     const what = `${label} ${step.operation.op}`;
-    const request = this.#try(owner, what, () => this.#request(transaction, step.operation));
+    const request = this.#try(owner, what, () =>
+      placeOperation(this.#implementation.keyRange, transaction, step.operation),
+    );
     if (request === null) return;
     let visits = 0;
     request.onsuccess = () => {
@@ -269,7 +258,8 @@ class Runner {
   }
 
   #handle(event: StoreEvent, step: Step): void {
-    if (step.preventsDefault) event.preventDefault();
+    // Where a handler aborts, fake-indexeddb fires a second abort event for the default action.
+    if (step.preventsDefault || step.end === "abort") event.preventDefault();
     if (step.stopsPropagation) event.stopPropagation();
   }
 
@@ -302,53 +292,6 @@ class Runner {
       }
     }
     if (action !== "stop") this.#try(owner, `${what} continue`, () => cursor.continue());
-  }
-
-  #request(transaction: IDBTransaction, operation: Operation): IDBRequest {
-    const store = transaction.objectStore(operation.store);
-    switch (operation.op) {
-      case "put":
-        return store.put(operation.value, operation.key);
-      case "add":
-        return store.add(operation.value, operation.key);
-      case "clear":
-        return store.clear();
-      case "delete":
-        return store.delete(this.#query(operation.query));
-      default:
-        return this.#read(
-          operation.index === null ? store : store.index(operation.index),
-          operation,
-        );
-    }
-  }
-
-  #read(
-    source: IDBObjectStore | IDBIndex,
-    operation: Exclude<Operation, { op: "put" | "add" | "delete" | "clear" }>,
-  ): IDBRequest {
-    const query = this.#query(operation.query);
-    switch (operation.op) {
-      case "get":
-        return source.get(query);
-      case "count":
-        return source.count(query);
-      case "getAll":
-        return source.getAll(query, operation.count);
-      case "getAllKeys":
-        return source.getAllKeys(query, operation.count);
-      case "cursor":
-        return source.openCursor(query);
-    }
-  }
-
-  #query(query: Query): unknown {
-    const { keyRange } = this.#implementation;
-    if (query.kind === "none") return undefined;
-    if (query.kind === "key") return query.key;
-    if (query.upper === undefined) return keyRange.lowerBound(query.lower, query.lowerOpen);
-    if (query.lower === undefined) return keyRange.upperBound(query.upper, query.upperOpen);
-    return keyRange.bound(query.lower, query.upper, query.lowerOpen, query.upperOpen);
   }
 }
 
