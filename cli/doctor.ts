@@ -25,7 +25,8 @@ export async function doctor(
   };
   try {
     const { settings, configPath } = loadSettings({ configPath: o.configPath, env: output.env });
-    report(null, [probeConfig(configPath)]);
+    const isSecret = settings.sections.some(({ upstreamProxy }) => upstreamProxy?.password);
+    report(null, [probeConfig(configPath, isSecret)]);
     const results = await Promise.all(
       settings.sections.map(async (section) => [
         ...(await probeHomeserver(section)),
@@ -60,10 +61,12 @@ export function probeNode(version: string): Finding {
   return fail(`expected Node 20.19 or later, got ${version}`, "install a later Node");
 }
 
-function probeConfig(path: string): Finding {
+function probeConfig(path: string, isSecret: boolean): Finding {
   const { ok, warn } = findingsOf("configuration");
-  if ((statSync(path).mode & 0o022) !== 0) {
-    return warn(`others can change ${path}`, `chmod go-w ${path}`);
+  const { mode } = statSync(path);
+  if ((mode & 0o022) !== 0) return warn(`others can change ${path}`, `chmod go-w ${path}`);
+  if (isSecret && (mode & 0o044) !== 0) {
+    return warn(`others can read the proxy's password in ${path}`, `chmod go= ${path}`);
   }
   return ok(path);
 }

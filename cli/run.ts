@@ -16,10 +16,7 @@ export interface RunOptions {
 
 /** What the command has to do with the process it runs in. */
 export interface Host {
-  readonly signals: {
-    on(signal: "SIGTERM" | "SIGINT" | "SIGHUP", listener: () => void): unknown;
-    off(signal: "SIGTERM" | "SIGINT" | "SIGHUP", listener: () => void): unknown;
-  };
+  readonly signals: Pick<NodeJS.EventEmitter, "on" | "off">;
   /** Ends the process at once. */
   readonly exit: (exitCode: number) => void;
   readonly start: (o: DaemonOptions) => Promise<RunningDaemon>;
@@ -74,11 +71,17 @@ async function runUntilSignal(host: Host, o: DaemonOptions): Promise<number> {
   const stopAsked = new Promise<void>((resolve) => {
     stop.signal.addEventListener("abort", () => resolve());
   });
+  // Node itself would print the error with everything that hangs on it, tokens and messages too.
+  const onCrash = (error: unknown) => {
+    logger.fatal({ err: error }, "ending at once: this is a mistake in kirjava");
+    host.exit(1);
+  };
   const onReload = () => void reloadLevel(logger, o.reload);
   // Before the start, so that a signal while it starts does not cut it off half-way.
   host.signals.on("SIGTERM", onStop);
   host.signals.on("SIGINT", onStop);
   host.signals.on("SIGHUP", onReload);
+  host.signals.on("uncaughtException", onCrash);
   try {
     const daemon = await host.start(o);
     for (const { section, url } of daemon.addresses) logger.info({ section, url }, "listening");
@@ -90,6 +93,7 @@ async function runUntilSignal(host: Host, o: DaemonOptions): Promise<number> {
     host.signals.off("SIGTERM", onStop);
     host.signals.off("SIGINT", onStop);
     host.signals.off("SIGHUP", onReload);
+    host.signals.off("uncaughtException", onCrash);
   }
 }
 

@@ -6,6 +6,14 @@ const armed = process.env["KIRJAVA_FAILPOINT"];
 const [armedName, armedCount] = (armed ?? "").split(":");
 let remaining = Number(armedCount ?? "1");
 
+/** An event whose JSON holds this text makes the engine fail, as poison would. */
+const poison = process.env["KIRJAVA_POISON"];
+
+/** True for an event that a test has declared poison. */
+export function isPoison(event: string): boolean {
+  return poison !== undefined && poison !== "" && event.includes(poison);
+}
+
 /** The places that can be armed. */
 export type FailpointName =
   | "claim-to-share"

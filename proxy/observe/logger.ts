@@ -68,7 +68,10 @@ function writeSafely(this: Logger, args: Parameters<LogFn>, method: LogFn): void
 
 function redactLine(line: string): string {
   try {
-    return `${JSON.stringify(redactValue(JSON.parse(line)))}\n`;
+    const clean = redactValue(JSON.parse(line)) as Record<string, unknown>;
+    // A message is one line in pretty form as well, so that nobody's text can look like another line.
+    if (typeof clean["msg"] === "string") clean["msg"] = clean["msg"].replace(/\s*\n\s*/g, " | ");
+    return `${JSON.stringify(clean)}\n`;
   } catch {
     return `{"level":"error","msg":"a log line could not be read and was left out"}\n`;
   }

@@ -37,7 +37,7 @@ const secretNames = new Set([
   "iv",
   "pin",
   "seed",
-  "code_verifier",
+  "codeverifier",
 ]);
 
 // Names of what people write, which may be long, nested and anything.
@@ -58,13 +58,22 @@ const contentNames = new Set([
   "topic",
 ]);
 
-function isSecretName(name: string): boolean {
-  const plain = name.toLowerCase().replace(/[^a-z0-9]/g, "");
-  return secretNames.has(plain) || secretEndings.some((ending) => plain.endsWith(ending));
-}
+type NameKind = "secret" | "content" | "plain";
 
-function isContentName(name: string): boolean {
-  return contentNames.has(name.toLowerCase().replace(/[^a-z0-9]/g, ""));
+// Call sites use the same few names for ever; a name from elsewhere must not fill the memory.
+const knownNames = new Map<string, NameKind>();
+const maxKnownNames = 1000;
+
+function kindOfName(name: string): NameKind {
+  const known = knownNames.get(name);
+  if (known !== undefined) return known;
+  const plain = name.toLowerCase().replace(/[^a-z0-9]/g, "");
+  let kind: NameKind = contentNames.has(plain) ? "content" : "plain";
+  if (secretNames.has(plain) || secretEndings.some((ending) => plain.endsWith(ending))) {
+    kind = "secret";
+  }
+  if (knownNames.size < maxKnownNames && name.length < 64) knownNames.set(name, kind);
+  return kind;
 }
 
 /**
@@ -93,8 +102,9 @@ export function redactValue(value: unknown, depth = 0): unknown {
 
 function redactMember(name: string, member: unknown, depth: number): unknown {
   if (member === null || typeof member === "boolean") return member;
-  if (isSecretName(name)) return redacted;
-  if (isContentName(name)) return typeof member === "number" ? member : redacted;
+  const kind = kindOfName(name);
+  if (kind === "secret") return redacted;
+  if (kind === "content") return typeof member === "number" ? member : redacted;
   return redactValue(member, depth + 1);
 }
 
@@ -113,16 +123,18 @@ function countBytes(value: object): number | null {
 
 // "name=value", "name: value" and '"name":"value"' in running text; a value in quotes may hold escapes.
 const assignment =
-  /([\w.-]*(?:token|secret|password|passwd|passphrase|authorization|cookie|private[-_]?key|recovery[-_]?key|(?:master|store|session|room|file|api)[-_]?key|pickle(?:d_session)?))(\\?["']?\s*(?:=|:|%3D)\s*)(\\?"(?:[^"\\]|\\.)*"?|\\?'[^']*'?|[^\s&,;"'}\])]+)/gi;
+  /((?:token|secret|password|passwd|passphrase|authorization|cookie|private[-_]?key|recovery[-_]?key|(?:master|store|session|room|file|api)[-_]?key|pickle(?:d_session)?))(\\?["']?\s*(?:=|:|%3D)\s*)(\\?"(?:[^"\\]|\\.)*"?|\\?'[^']*'?|[^\s&,;"'}\])]+)/gi;
 const contentMember =
   /(\\?"(?:body|formatted_body|content|plaintext|ciphertext|k|key)\\?"\s*:\s*)(\\?"(?:[^"\\]|\\.)*"?|[{[][\s\S]*)/g;
 const scheme = /\b(Bearer|Basic|X-Matrix)(\s+|%20|\+)[^\s"',;]+/gi;
-const userInfo = /(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi;
+const userInfo = /(:\/\/)[^\s/@]{1,1000}@/g;
 // Access, refresh, login and registration tokens of Synapse and of the Matrix Authentication Service.
 const knownToken = /\b(?:sy[trl]|m[acu][tar])_[A-Za-z0-9_=+/-]{4,}/g;
 const recoveryKey =
   /\bE[a-km-zA-HJ-NP-Z1-9]{3}(?:[ -]?[a-km-zA-HJ-NP-Z1-9]{4}){9,}[a-km-zA-HJ-NP-Z1-9]{0,4}/g;
 const armour = /-----BEGIN [A-Z0-9 ]+-----[\s\S]*?(?:-----END [A-Z0-9 ]+-----|$)/g;
+// What a terminal would obey: a name or error text from elsewhere must not write to the operator's screen.
+const control = /[^\P{Cc}\n\t]/gu;
 // V8 quotes the text that JSON.parse could not read, and that text is somebody's.
 const jsonError = /(?:Unexpected token [\s\S]*?|"[\s\S]*?") is not valid JSON/g;
 
@@ -137,9 +149,11 @@ const runs =
  * into a public place.
  */
 export function redactText(text: string): string {
+  if (isPlain(text)) return text;
   // Bounded before the expressions run, and again at the end, so that nothing long costs time.
   const bounded = text.length > maxTextLength * 2 ? text.slice(0, maxTextLength * 2) : text;
   const clean = bounded
+    .replace(control, "\ufffd")
     .replace(armour, redacted)
     .replace(jsonError, "not valid JSON")
     .replace(userInfo, `$1${redacted}@`)
@@ -157,6 +171,12 @@ export function redactText(text: string): string {
 
 // Words, words in camel case, capitals, each with a number behind it: what identifiers and paths are made of.
 const wordy = /^(?:[A-Z]+|[A-Z]?[a-z]*(?:[A-Z]{1,5}[a-z]{2,})*[A-Z]{0,5})\d*$/;
+
+// Most texts of a log: short words and the time. Nothing below would find anything in them.
+function isPlain(text: string): boolean {
+  if (text.length < 20) return /^[\w./-]*$/.test(text) && !/(?:sy[trl]|m[acu][tar])_/.test(text);
+  return text.length < 25 && /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(text);
+}
 
 /**
  * Whether a run of letters and digits looks like key material: it has a part that is not made of words,

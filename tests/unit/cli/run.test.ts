@@ -24,8 +24,12 @@ function host(start: Host["start"]) {
   const exits: number[] = [];
   const lines: string[] = [];
   const errors: string[] = [];
+  const raw: string[] = [];
   const stream = {
-    write: (line: string) => void lines.push((JSON.parse(line) as { msg: string }).msg),
+    write: (line: string) => {
+      raw.push(line);
+      lines.push((JSON.parse(line) as { msg: string }).msg);
+    },
   };
   const value: Host = {
     signals,
@@ -35,7 +39,7 @@ function host(start: Host["start"]) {
   };
   const options = { configPath: join(directory, "k.conf"), logLevel: undefined, json: false };
   const output = { out: () => undefined, err: (text: string) => void errors.push(text), env: {} };
-  return { signals, exits, lines, errors, code: run(options, output, value) };
+  return { signals, exits, lines, raw, errors, code: run(options, output, value) };
 }
 
 function deferred(): { promise: Promise<void>; resolve: () => void } {
@@ -79,6 +83,22 @@ describe("run", () => {
     started.resolve();
     expect(await code).toBe(0);
     expect(stops).toBe(1);
+  });
+
+  it("ends at once with 1 on an error that nobody caught, and leaks nothing of it", async () => {
+    const { signals, exits, code, raw } = host(() =>
+      Promise.resolve({
+        addresses: [],
+        finished: Promise.resolve(),
+        stop: () => Promise.resolve(),
+      }),
+    );
+    const error = Object.assign(new Error("GET /sync?access_token=hunter2"), { body: "hunter2" });
+    signals.emit("uncaughtException", error);
+    expect(exits).toEqual([1]);
+    expect(await code).toBe(0);
+    expect(raw.join("")).toContain("GET /sync?access_token=[redacted]");
+    expect(raw.join("")).not.toContain("hunter2");
   });
 
   it("ends with 1 and tells why where the daemon cannot start or go on", async () => {

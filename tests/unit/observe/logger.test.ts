@@ -128,6 +128,16 @@ describe("createLogger", () => {
     expect(lines.join("")).not.toContain(secret);
   });
 
+  it("lets no text from elsewhere write to the terminal or look like a line of its own", () => {
+    const { logger, lines } = capture({ format: "pretty" });
+    logger.warn({ name: "\u001b[2Jx\u0007\u009b" }, "hello\n[12:00:00] ERROR: forged\u001b[31m\r");
+    const text = lines.join("");
+    // eslint-disable-next-line no-control-regex -- control characters are what this is about
+    expect(text).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/);
+    expect(text.split("\n").filter((line) => line.startsWith("["))).toHaveLength(1);
+    expect(text).toContain("hello | [12:00:00] ERROR: forged");
+  });
+
   it("writes JSON for auto where it does not write to a terminal", () => {
     const { logger, parsed } = capture({ format: "auto" });
     logger.info("hello");
