@@ -1,5 +1,8 @@
+import type { OlmMachine } from "@matrix-org/matrix-sdk-crypto-wasm";
+
 import { asStrings } from "../matrix/json.ts";
 import { SharedRun } from "../serial.ts";
+import { engineUsers } from "./engine.ts";
 import type { Feed } from "./feed.ts";
 import type { OutgoingRequests } from "./outgoing-requests.ts";
 import type { OwnApi } from "./own-api.ts";
@@ -14,6 +17,7 @@ import type { OwnApi } from "./own-api.ts";
  * @see https://spec.matrix.org/v1.16/client-server-api/#get_matrixclientv3keyschanges
  */
 export class DeviceChanges {
+  readonly #machine: OlmMachine;
   readonly #feed: Feed;
   readonly #api: OwnApi;
   readonly #outgoing: OutgoingRequests;
@@ -24,11 +28,13 @@ export class DeviceChanges {
   readonly #lastChange = new Map<string, number>();
 
   constructor(options: {
+    readonly machine: OlmMachine;
     readonly feed: Feed;
     readonly api: OwnApi;
     readonly outgoing: OutgoingRequests;
     readonly deadlineMs: number;
   }) {
+    this.#machine = options.machine;
     this.#feed = options.feed;
     this.#api = options.api;
     this.#outgoing = options.outgoing;
@@ -65,6 +71,33 @@ export class DeviceChanges {
     this.note(users);
     await this.#feed.receiveDeviceLists(users, []);
     await this.#outgoing.flush();
+  }
+
+  /**
+   * Fetches the devices of users about whose changes the homeserver says nothing: those with whom no
+   * joined room is shared. Counts as a change only where one is found.
+   */
+  async recheck(users: readonly string[]): Promise<void> {
+    const before = await this.#fingerprints(users);
+    await this.#feed.receiveDeviceLists(users, []);
+    await this.#outgoing.flush();
+    const after = await this.#fingerprints(users);
+    this.note(users.filter((_, index) => before[index] !== after[index]));
+  }
+
+  async #fingerprints(users: readonly string[]): Promise<string[]> {
+    const fingerprints: string[] = [];
+    for (const user of users) {
+      const parts: string[] = [];
+      for (const id of engineUsers([user])) {
+        const devices = await this.#machine.getUserDevices(id, 0);
+        for (const device of devices.devices()) {
+          parts.push(`${device.deviceId.toString()} ${device.ed25519Key?.toBase64() ?? ""}`);
+        }
+      }
+      fingerprints.push(parts.sort().join("\n"));
+    }
+    return fingerprints;
   }
 
   async #learn(): Promise<void> {

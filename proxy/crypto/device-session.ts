@@ -126,6 +126,7 @@ export class DeviceSession {
       loaded.positions,
     );
     this.#changes = new DeviceChanges({
+      machine,
       feed: this.#feed,
       api: this.#api,
       outgoing: this.#outgoing,

@@ -16,6 +16,7 @@ import { asString, parseObject } from "../matrix/json.ts";
 import { megolmMessageIndex } from "../matrix/megolm-message.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import { SerialQueue, SharedRun } from "../serial.ts";
+import { withDeadline } from "./deadline.ts";
 import type { DeviceChanges } from "./device-changes.ts";
 import { collectStrategy, engineRoom, engineUsers } from "./engine.ts";
 import { OwnRequestRefused, UnsupportedAlgorithm, UntrustedDevices } from "./errors.ts";
@@ -28,12 +29,8 @@ import {
   readHistoryVisibility,
   type Recipients,
 } from "./room-recipients.ts";
+import { rotation } from "./rotation.ts";
 
-/** Rotation where the room's settings say nothing, as the specification recommends. */
-const defaultRotationMs = 7 * 24 * 60 * 60 * 1000;
-const defaultRotationMessages = 100;
-/** The engine's own lower bound; it treats shorter periods as this one. */
-const minimumRotationMs = 60 * 60 * 1000;
 /**
  * The engine panics when asked to use an expired session. It is told to allow this much more than
  * the room does, and the session is dropped here in time.
@@ -148,18 +145,25 @@ export class RoomEncryptor {
     const started = clock.now();
     const visibility = this.#fetchVisibility();
     // What the device learns may run out of time; who is in the room must be known.
-    const learned = withDeadline(changes.learn(), sendDeadlineMs, clock).catch((error: unknown) => {
+    const tolerate = (error: unknown): void => {
       if (error instanceof MatrixError && error.name === "TokenRejected") throw error;
       if (error instanceof MatrixError && error.name === "HomeserverUnreachable") throw error;
       this.#context.logger.warn({ err: error }, "device lists could not be brought up to date");
       this.#shared = null;
-    });
+    };
+    const learned = withDeadline(changes.learn(), sendDeadlineMs, clock).catch(tolerate);
     const [recipients] = await Promise.all([
       visibility.then((value) =>
         fetchRecipients(api, this.#roomId, value, started + sendDeadlineMs - clock.now()),
       ),
       learned,
     ]);
+    const known = this.#shared?.recipients.users;
+    const unannounced = [...recipients.invited].filter((user) => known?.has(user) === true);
+    if (unannounced.length > 0) {
+      const remainingMs = Math.max(100, started + sendDeadlineMs - clock.now());
+      await withDeadline(changes.recheck(unannounced), remainingMs, clock).catch(tolerate);
+    }
     this.#recipients = recipients;
     return recipients;
   }
@@ -334,29 +338,6 @@ export class RoomEncryptor {
   }
 }
 
-function rotation(encryption: RoomEncryption): { rotationMs: number; messages: number } {
-  return {
-    rotationMs: Math.max(minimumRotationMs, encryption.rotationPeriodMs ?? defaultRotationMs),
-    messages: Math.max(1, encryption.rotationPeriodMessages ?? defaultRotationMessages),
-  };
-}
-
 function sameMembers(one: ReadonlySet<string>, other: ReadonlySet<string>): boolean {
   return one.size === other.size && [...one].every((user) => other.has(user));
-}
-
-/** Rejects after `deadlineMs`; the work itself goes on. */
-async function withDeadline<T>(work: Promise<T>, deadlineMs: number, clock: Clock): Promise<T> {
-  let cancel: () => void = () => undefined;
-  const deadline = new Promise<never>((_, reject) => {
-    cancel = clock.after(deadlineMs, () => {
-      reject(new Error(`not done within ${deadlineMs} ms`));
-    });
-  });
-  try {
-    return await Promise.race([work, deadline]);
-  } finally {
-    cancel();
-    work.catch(() => undefined);
-  }
 }

@@ -6,6 +6,8 @@ export interface Recipients {
   readonly historyVisibility: HistoryVisibility;
   /** Joined members, and invited ones where the history visibility lets them read. */
   readonly users: ReadonlySet<string>;
+  /** Those of {@link users} who are invited: the homeserver tells of changes of joined members only. */
+  readonly invited: ReadonlySet<string>;
 }
 
 export type HistoryVisibility = "invited" | "joined" | "shared" | "world_readable";
@@ -26,13 +28,16 @@ export async function fetchRecipients(
   const answer = await api.json("GET", path, { deadlineMs, failFast: true });
   const wanted = historyVisibility === "joined" ? ["join"] : ["join", "invite"];
   const users = new Set<string>();
+  const invited = new Set<string>();
   for (const item of asArray(answer["chunk"])) {
     const event = asObject(item);
     const user = asString(event?.["state_key"]);
     const membership = asString(asObject(event?.["content"])?.["membership"]);
-    if (user !== null && membership !== null && wanted.includes(membership)) users.add(user);
+    if (user === null || membership === null || !wanted.includes(membership)) continue;
+    users.add(user);
+    if (membership === "invite") invited.add(user);
   }
-  return { historyVisibility, users };
+  return { historyVisibility, users, invited };
 }
 
 /**
