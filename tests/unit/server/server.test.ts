@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { request } from "node:http";
+import { Agent, request } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { afterEach, describe, expect, it } from "vitest";
 import { MatrixError } from "../../../proxy/matrix/errors.ts";
@@ -235,7 +235,13 @@ describe("a handler", () => {
     const { front } = await start({
       send: async (call) => ({ statusCode: 200, headers: {}, body: await call.body(99) }),
     });
-    const answer = await ask(front.port, SEND, { method: "PUT", headers, body: "x".repeat(100) });
+    const agent = new Agent({ keepAlive: true });
+    const answer = await ask(front.port, SEND, {
+      agent,
+      method: "PUT",
+      headers,
+      body: "x".repeat(100),
+    });
     expect(answer.status).toBe(413);
     expect(errorOf(answer.body)).toEqual({
       errcode: "M_TOO_LARGE",
