@@ -29,16 +29,16 @@ const SPAN = "key >= ? AND key < ?";
 /** The prepared statements over records and index entries. Keys are encoded, values are serialized. */
 export class Records {
   readonly #value: Statement<[number, Buffer, Buffer], Buffer>;
-  readonly #values: Statement<[number, Buffer, Buffer, number], Buffer>;
-  readonly #keys: Statement<[number, Buffer, Buffer, number], Buffer>;
+  readonly #values: Statement<[number, Buffer, Buffer], Buffer>;
+  readonly #keys: Statement<[number, Buffer, Buffer], Buffer>;
   readonly #count: Statement<[number, Buffer, Buffer], number>;
   readonly #after: Statement<[number, Buffer, Buffer], RecordRow>;
   readonly #insert: Statement<[number, Buffer, Buffer]>;
   readonly #upsert: Statement<[number, Buffer, Buffer]>;
   readonly #remove: Statement<[number, Buffer, Buffer]>;
   readonly #entryValue: Statement<[number, number, Buffer, Buffer], Buffer>;
-  readonly #entryValues: Statement<[number, number, Buffer, Buffer, number], Buffer>;
-  readonly #entryRecordKeys: Statement<[number, Buffer, Buffer, number], Buffer>;
+  readonly #entryValues: Statement<[number, number, Buffer, Buffer], Buffer>;
+  readonly #entryRecordKeys: Statement<[number, Buffer, Buffer], Buffer>;
   readonly #entryCount: Statement<[number, Buffer, Buffer], number>;
   readonly #entryAfter: Statement<[number, number, Buffer, Buffer, Buffer], EntryRow>;
   readonly #entryOwner: Statement<[number, Buffer, Buffer, Buffer], Buffer>;
@@ -53,12 +53,8 @@ export class Records {
     this.#value = one(
       `SELECT value FROM idb_record WHERE store_id = ? AND ${SPAN} ORDER BY key LIMIT 1`,
     );
-    this.#values = one(
-      `SELECT value FROM idb_record WHERE store_id = ? AND ${SPAN} ORDER BY key LIMIT ?`,
-    );
-    this.#keys = one(
-      `SELECT key FROM idb_record WHERE store_id = ? AND ${SPAN} ORDER BY key LIMIT ?`,
-    );
+    this.#values = one(`SELECT value FROM idb_record WHERE store_id = ? AND ${SPAN} ORDER BY key`);
+    this.#keys = one(`SELECT key FROM idb_record WHERE store_id = ? AND ${SPAN} ORDER BY key`);
     this.#count = one(`SELECT count(*) FROM idb_record WHERE store_id = ? AND ${SPAN}`);
     this.#after = database.prepare(
       `SELECT key, value FROM idb_record WHERE store_id = ? AND ${SPAN} ORDER BY key LIMIT 1`,
@@ -74,10 +70,10 @@ export class Records {
       `SELECT r.value FROM ${entries} WHERE ${entrySpan} ORDER BY e.key, e.record_key LIMIT 1`,
     );
     this.#entryValues = one(
-      `SELECT r.value FROM ${entries} WHERE ${entrySpan} ORDER BY e.key, e.record_key LIMIT ?`,
+      `SELECT r.value FROM ${entries} WHERE ${entrySpan} ORDER BY e.key, e.record_key`,
     );
     this.#entryRecordKeys = one(
-      `SELECT record_key FROM idb_entry WHERE index_id = ? AND ${SPAN} ORDER BY key, record_key LIMIT ?`,
+      `SELECT record_key FROM idb_entry WHERE index_id = ? AND ${SPAN} ORDER BY key, record_key`,
     );
     this.#entryCount = one(`SELECT count(*) FROM idb_entry WHERE index_id = ? AND ${SPAN}`);
     this.#entryAfter = database.prepare(
@@ -103,11 +99,11 @@ export class Records {
 
   /** Values in key order, at most `limit` of them; -1 for all. */
   values(storeId: number, span: KeySpan, limit: number): Buffer[] {
-    return this.#values.all(storeId, span.lower, span.upper, limit);
+    return take(this.#values, limit, storeId, span.lower, span.upper);
   }
 
   keys(storeId: number, span: KeySpan, limit: number): Buffer[] {
-    return this.#keys.all(storeId, span.lower, span.upper, limit);
+    return take(this.#keys, limit, storeId, span.lower, span.upper);
   }
 
   count(storeId: number, span: KeySpan): number {
@@ -137,11 +133,11 @@ export class Records {
   }
 
   entryValues(storeId: number, indexId: number, span: KeySpan, limit: number): Buffer[] {
-    return this.#entryValues.all(storeId, indexId, span.lower, span.upper, limit);
+    return take(this.#entryValues, limit, storeId, indexId, span.lower, span.upper);
   }
 
   entryRecordKeys(indexId: number, span: KeySpan, limit: number): Buffer[] {
-    return this.#entryRecordKeys.all(indexId, span.lower, span.upper, limit);
+    return take(this.#entryRecordKeys, limit, indexId, span.lower, span.upper);
   }
 
   entryCount(indexId: number, span: KeySpan): number {
@@ -172,4 +168,19 @@ export class Records {
   removeEntries(indexId: number, records: KeySpan): void {
     this.#entryRemove.run(indexId, records.lower, records.upper);
   }
+}
+
+/** At most `limit` rows, or all for -1. A bound LIMIT would have SQLite prepare the statement anew at each call. */
+function take<P extends unknown[]>(
+  statement: Statement<P, Buffer>,
+  limit: number,
+  ...values: P
+): Buffer[] {
+  if (limit === -1) return statement.all(...values);
+  const rows: Buffer[] = [];
+  for (const row of statement.iterate(...values)) {
+    rows.push(row);
+    if (rows.length === limit) break;
+  }
+  return rows;
 }
