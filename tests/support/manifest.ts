@@ -21,15 +21,16 @@ export interface Exclusion {
 
 /** Every exclusion there is. */
 export const EXCLUSIONS: readonly Exclusion[] = [
-  {
-    file: "tests/integration/nio-peer.test.ts",
-    targets: ["playground", "url"],
-    withoutNioOnly: true,
-    reason:
-      "nio and libolm come from Debian packages in the chroot that `npm run test:synapse` builds; " +
-      "a hermetic run has none",
-  },
-];
+  "tests/integration/nio-peer.test.ts",
+  "tests/integration/exchange-nio.test.ts",
+].map((file) => ({
+  file,
+  targets: ["playground", "url"],
+  withoutNioOnly: true,
+  reason:
+    "nio and libolm come from Debian packages in the chroot that `npm run test:synapse` builds; " +
+    "a hermetic run has none",
+}));
 
 /** Which homeserver this run is against. */
 export function targetOf(environment: NodeJS.ProcessEnv): Target {

@@ -44,6 +44,15 @@ export interface SdkRoom {
   getMyMembership(): string;
   hasEncryptionStateEvent(): boolean;
   getLiveTimeline(): { getEvents(): SdkEvent[] };
+  findEventById(eventId: string): SdkEvent | undefined;
+  readonly relations: {
+    /** Undefined where nothing relates to the event in this way. */
+    getChildEventsForEvent(
+      eventId: string,
+      relationType: string,
+      eventType: string,
+    ): { getRelations(): SdkEvent[] } | undefined;
+  };
 }
 
 /** The SDK's crypto, as far as tests ask it. */

@@ -55,6 +55,12 @@ export class SdkPeer {
     client.on("RoomState.events", (event: SdkEvent) => {
       this.#changes.push(event.getType());
     });
+    // An edit takes effect on the event that it replaces later than it comes itself.
+    for (const name of ["Event.replaced", "Room.timeline", "Room.redaction", "Event.decrypted"]) {
+      client.on(name, () => {
+        this.#changes.push(name);
+      });
+    }
     client.on("RoomMember.membership", (_event: SdkEvent, member: SdkMember) => {
       this.#changes.push(`${member.userId} ${member.membership ?? ""}`);
     });
@@ -156,6 +162,18 @@ export class SdkPeer {
   timeline(roomId: string): PeerEvent[] {
     const room = this.client.getRoom(roomId);
     return (room?.getLiveTimeline().getEvents() ?? []).map(peerEvent);
+  }
+
+  /** What the client's user sees of an event now, relations applied; undefined where it is unknown. */
+  view(roomId: string, eventId: string): SdkEvent | undefined {
+    return this.client.getRoom(roomId)?.findEventById(eventId);
+  }
+
+  /** The events that relate to an event, as this client has gathered them. */
+  relating(roomId: string, eventId: string, relationType: string, eventType: string): SdkEvent[] {
+    const relations = this.client.getRoom(roomId)?.relations;
+    const found = relations?.getChildEventsForEvent(eventId, relationType, eventType);
+    return found?.getRelations() ?? [];
   }
 
   /** Asks this peer's server with the peer's token. */
