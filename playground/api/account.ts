@@ -24,7 +24,7 @@ export function accountRoutes(context: ApiContext): Route[] {
   };
   const get = (call: Call): Reply => {
     const device = call.requester().user.devices.get(call.param("deviceId"));
-    if (device === undefined) throw notFound("No device found");
+    if (device === undefined) throw notFound("Not found");
     return ok(describeDevice(device));
   };
   const put = (call: Call): Reply => {
@@ -33,7 +33,7 @@ export function accountRoutes(context: ApiContext): Route[] {
     const device = user.devices.get(call.param("deviceId"));
     if (device === undefined) {
       // an appservice may make devices for its users (MSC4190)
-      if (appservice === null) throw notFound("No device found");
+      if (appservice === null) throw notFound("Not found");
       accounts.ensureDevice(user, call.param("deviceId"), name);
       return { statusCode: 201, body: {} };
     }

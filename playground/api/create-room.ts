@@ -21,7 +21,7 @@ export function createRoomRoutes(context: ApiContext): Route[] {
     const body = call.jsonOrEmpty();
     const alias = readAlias(context, body);
     const room = createRoom(context, userId, memberContent(user), body, alias);
-    return ok({ room_id: room.roomId, ...(alias === null ? {} : { room_alias: alias }) });
+    return ok({ room_id: room.roomId });
   };
   return client("POST", "createRoom", create, ["api/v1"]);
 }
@@ -71,7 +71,7 @@ function createRoom(
   const name = stringOr(body["name"]);
   if (name !== null) send("m.room.name", { name });
   const topic = stringOr(body["topic"]);
-  if (topic !== null) send("m.room.topic", { topic });
+  if (topic !== null) send("m.room.topic", { topic, "m.topic": { "m.text": [{ body: topic }] } });
   const direct = body["is_direct"] === true ? { is_direct: true } : {};
   for (const id of invited) {
     const target = context.store.accounts.users.get(id);
@@ -82,10 +82,10 @@ function createRoom(
   return room;
 }
 
-/** Throws 400 M_INVALID_PARAM unless `id` is a user id. */
+/** Throws 400 M_UNKNOWN unless `id` is a user id. */
 export function requireUserId(id: string): void {
   if (!/^@[^:]*:.+$/.test(id)) {
-    throw new ApiError(400, "M_INVALID_PARAM", `Invalid user_id: ${id}`);
+    throw new ApiError(400, "M_UNKNOWN", `Invalid user_id: ${id}`);
   }
 }
 

@@ -21,7 +21,7 @@ export function crossSigningRoutes(context: ApiContext): Route[] {
       (entry): entry is readonly [CrossSigningUsage, JsonObject] => isObject(entry[1]),
     );
     const isSame = given.every(([usage, key]) => sameKeys(user.crossSigning.get(usage), key));
-    if (given.length > 0 && isSame) return ok();
+    if (isSame) return ok();
     const master = body["master_key"];
     if (!isObject(master) && user.crossSigning.size === 0) {
       throw invalidParam("No master key available");

@@ -1,5 +1,5 @@
 import type { Call } from "../call.ts";
-import { badJson, forbidden, invalidParam, missingParam } from "../errors.ts";
+import { ApiError, badJson, forbidden, missingParam, unknownError } from "../errors.ts";
 import { stringOr } from "../json.ts";
 import { client, ok } from "../router.ts";
 import type { Reply, Route } from "../router.ts";
@@ -20,7 +20,9 @@ export function ephemeralRoutes(context: ApiContext): Route[] {
   };
   const typing = (call: Call): Reply => {
     const { userId } = call.requester();
-    if (call.param("userId") !== userId) throw forbidden("Cannot set another user's typing state");
+    if (call.param("userId") !== userId) {
+      throw new ApiError(400, "M_FORBIDDEN", "Cannot set another user's typing state");
+    }
     const room = rooms.requireJoined(call.param("roomId"), userId);
     const isTyping = call.json()["typing"] === true;
     const others = room.typing.value.filter((id) => id !== userId);
@@ -63,7 +65,7 @@ export function ephemeralRoutes(context: ApiContext): Route[] {
       return ok();
     }
     if (!RECEIPTS.includes(type)) {
-      throw invalidParam("Receipt type must be 'm.read', 'm.read.private' or 'm.fully_read'");
+      throw unknownError("Receipt type must be m.fully_read, m.read, m.read.private");
     }
     setReceipt(room, userId, type, eventId, stringOr(call.jsonOrEmpty()["thread_id"]));
     return ok();

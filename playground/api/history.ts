@@ -7,7 +7,7 @@ import type { Reply, Route } from "../router.ts";
 import type { Room, RoomEvent } from "../store/room.ts";
 import { isVisible, readableUpTo } from "../store/visibility.ts";
 import { decodeToken, encodeToken } from "../stream-token.ts";
-import { clientEvent } from "../sync/client-event.ts";
+import { clientEvent, clientStateEvent } from "../sync/client-event.ts";
 import type { Reader } from "../sync/client-event.ts";
 import { EventFilter } from "../sync/filter.ts";
 import type { ApiContext } from "./context.ts";
@@ -19,7 +19,7 @@ export function historyRoutes(context: ApiContext): Route[] {
   const token = (main: number): string => encodeToken({ main, toDevice: toDevice.position });
   const messages = (call: Call): Reply => {
     const { room, reader, end } = open(context, call);
-    const direction = call.query.get("dir");
+    const direction = call.query.get("dir") ?? "f";
     if (direction !== "b" && direction !== "f") {
       throw invalidParam("Query parameter 'dir' must be one of ['b', 'f']");
     }
@@ -81,7 +81,7 @@ export function historyRoutes(context: ApiContext): Route[] {
       event: write(event),
       events_before: before.map(write),
       events_after: after.map(write),
-      state: state.map(write),
+      state: state.map((other) => clientStateEvent(room, other, reader)),
       start: token(first.position - 1),
       end: token(last.position),
     });
@@ -153,5 +153,5 @@ function lazyMembers(
   const members = senders
     .map((sender) => room.state("m.room.member", sender))
     .filter((event) => event !== null);
-  return { state: members.map((event) => clientEvent(room, event, reader)) };
+  return { state: members.map((event) => clientStateEvent(room, event, reader)) };
 }

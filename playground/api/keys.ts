@@ -91,7 +91,7 @@ export function keysRoutes(context: ApiContext): Route[] {
   const changes = (call: Call): Reply => {
     const { userId } = call.requester();
     const from = call.query.get("from");
-    if (from === null) throw missingParam("Missing required string query parameter 'from'");
+    if (from === null) throw missingParam("Missing string query parameter 'from'");
     const { main } = decodeToken(from);
     return ok(deviceLists.update(userId, main, deviceLists.membersSince(userId, main)));
   };

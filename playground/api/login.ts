@@ -1,5 +1,5 @@
 import type { Call } from "../call.ts";
-import { ApiError, badJson, forbidden, missingParam } from "../errors.ts";
+import { ApiError, badJson, forbidden, invalidParam, missingParam } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
 import { objectOr, stringOr } from "../json.ts";
 import { randomLetters } from "../random.ts";
@@ -104,7 +104,7 @@ function identifyUser(
     return accounts.user(userId);
   }
   if (type !== "m.login.password" && type !== "m.login.application_service") {
-    throw new ApiError(400, "M_UNKNOWN", `Unknown login type ${JSON.stringify(type)}`);
+    throw invalidParam("Invalid login submission");
   }
   const name = stringOr(objectOr(body["identifier"])["user"]) ?? stringOr(body["user"]);
   if (name === null) throw badJson("Invalid login submission");

@@ -69,12 +69,12 @@ export function membershipRoutes(context: ApiContext): Route[] {
       const { userId } = call.requester();
       const body = call.json();
       const other = stringOr(body["user_id"]);
-      if (other === null) throw missingParam("Missing user_id key.");
+      if (other === null) throw missingParam("Missing params: ['user_id']");
       requireUserId(other);
       const room = rooms.get(call.param("roomId"));
       const current = room.membership(other);
       if (isUnban && current !== "ban") {
-        throw forbidden("Cannot unban user who was not banned");
+        throw new ApiError(403, "M_BAD_STATE", "Cannot unban user who was not banned");
       }
       if (membership === "leave" && !isUnban && (current === null || current === "leave")) {
         throw forbidden("The target user is not in the room");

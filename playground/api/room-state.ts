@@ -7,7 +7,7 @@ import { membershipOf } from "../store/room.ts";
 import type { Room } from "../store/room.ts";
 import { readableUpTo } from "../store/visibility.ts";
 import { decodeToken } from "../stream-token.ts";
-import { clientEvent } from "../sync/client-event.ts";
+import { clientStateEvent, syncStateEvent } from "../sync/client-event.ts";
 import type { ApiContext } from "./context.ts";
 
 /** State events and members. */
@@ -24,7 +24,7 @@ export function roomStateRoutes(context: ApiContext): Route[] {
   const whole = (call: Call): Reply => {
     const { room, at } = readable(call);
     const { userId, deviceId } = call.requester();
-    return ok(room.stateAt(at).map((event) => clientEvent(room, event, { userId, deviceId })));
+    return ok(room.stateAt(at).map((event) => clientStateEvent(room, event, { userId, deviceId })));
   };
   const one = (call: Call): Reply => {
     const { room, at } = readable(call);
@@ -33,7 +33,7 @@ export function roomStateRoutes(context: ApiContext): Route[] {
     if (event === null) throw notFound("Event not found.");
     return ok(
       call.query.get("format") === "event"
-        ? clientEvent(room, event, { userId, deviceId })
+        ? { ...syncStateEvent(room, event, { userId, deviceId }), room_id: room.roomId }
         : event.content,
     );
   };
@@ -63,7 +63,7 @@ export function roomStateRoutes(context: ApiContext): Route[] {
           (unwanted === null || membership !== unwanted)
         );
       })
-      .map((event) => clientEvent(room, event, { userId, deviceId }));
+      .map((event) => clientStateEvent(room, event, { userId, deviceId }));
     return ok({ chunk });
   };
   const joinedMembers = (call: Call): Reply => {

@@ -1,5 +1,4 @@
 import type { Call } from "../call.ts";
-import { notFound } from "../errors.ts";
 import { stringOr } from "../json.ts";
 import { client, ok } from "../router.ts";
 import type { Reply, Route } from "../router.ts";
@@ -34,12 +33,11 @@ export function sendRoutes(context: ApiContext, transactions: Transactions): Rou
     const body = call.jsonOrEmpty();
     const room = rooms.requireJoined(call.param("roomId"), requester.userId);
     const target = call.param("eventId");
-    if (!room.byId.has(target)) throw notFound(`Event not found.`);
     const txnId = call.params["txnId"];
     const event = rooms.send(room, {
       type: "m.room.redaction",
       sender: requester.userId,
-      content: room.version === "11" ? { ...body, redacts: target } : body,
+      content: { ...body, redacts: target },
       redacts: target,
       origin: txnId === undefined ? null : { deviceId: requester.deviceId, txnId },
     });

@@ -1,5 +1,5 @@
 import type { Call } from "../call.ts";
-import { badJson } from "../errors.ts";
+import { missingParam } from "../errors.ts";
 import { isObject, objectOr } from "../json.ts";
 import type { JsonObject } from "../json.ts";
 import { client, ok } from "../router.ts";
@@ -13,7 +13,7 @@ export function toDeviceRoutes(context: ApiContext, transactions: Transactions):
     const requester = call.requester();
     return transactions.once(call, requester, () => {
       const messages = call.json()["messages"];
-      if (!isObject(messages)) throw badJson("Missing 'messages' in body");
+      if (!isObject(messages)) throw missingParam("Missing params: ['messages']");
       const byUser = new Map<string, Map<string, JsonObject>>();
       for (const [userId, devices] of Object.entries(messages)) {
         const byDevice = Object.entries(objectOr(devices)).map(

@@ -1,5 +1,5 @@
 import type { Call } from "../call.ts";
-import { badJson, forbidden, notFound } from "../errors.ts";
+import { ApiError, badJson, forbidden, notFound } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
 import { stringOr } from "../json.ts";
 import { client, ok } from "../router.ts";
@@ -43,7 +43,9 @@ export function userDataRoutes(context: ApiContext): Route[] {
     (field: "displayName" | "avatarUrl", member: string) =>
     (call: Call): Reply => {
       const { user, userId } = call.requester();
-      if (call.param("userId") !== userId) throw forbidden("Cannot set another user's profile");
+      if (call.param("userId") !== userId) {
+        throw new ApiError(400, "M_FORBIDDEN", `Cannot set another user's ${member}`);
+      }
       const value = stringOr(call.json()[member]);
       user[field] = value === "" ? null : value;
       for (const room of rooms.of(userId, "join")) {
@@ -54,13 +56,13 @@ export function userDataRoutes(context: ApiContext): Route[] {
     };
   const profileOf = (call: Call): JsonObject => {
     const user = accounts.users.get(call.param("userId"));
-    if (user === undefined) throw notFound("Profile was not found");
+    if (user === undefined) throw new ApiError(404, "M_UNKNOWN", "No row found (profiles)");
     return memberContent(user);
   };
   const getProfile = (call: Call): Reply => ok(profileOf(call));
   const getProfileField = (call: Call, field: string): Reply => {
     const profile = profileOf(call);
-    return ok(field in profile ? { [field]: profile[field] } : {});
+    return ok({ [field]: profile[field] ?? null });
   };
   const addFilter = (call: Call): Reply => {
     const user = own(call);

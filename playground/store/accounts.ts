@@ -1,4 +1,4 @@
-import { ApiError, forbidden, unknownError } from "../errors.ts";
+import { ApiError, unknownError } from "../errors.ts";
 import { randomLetters, randomUpper } from "../random.ts";
 import { Device } from "./device.ts";
 import { User } from "./user.ts";
@@ -134,7 +134,7 @@ export class Accounts {
   /** Exchanges a refresh token; the old pair ends. Throws 403 or 401. */
   refresh(refreshToken: string, lifetimeMs: number | null): AccessToken {
     const held = this.#refreshTokens.get(refreshToken);
-    if (held === undefined) throw forbidden("refresh token does not exist");
+    if (held === undefined) throw new ApiError(401, "M_UNKNOWN_TOKEN", "invalid refresh token");
     this.#refreshTokens.delete(refreshToken);
     for (const [token, old] of this.tokens) {
       if (old.refreshToken === refreshToken) this.tokens.delete(token);

@@ -89,8 +89,18 @@ export class DeviceLists {
   }
 }
 
-/** Adds what a member event says to `seen`. */
-export function noteMember(seen: SeenMembers, event: RoomEvent): void {
+/** Adds what a member event in a /sync response says to `seen`: an invited user who joins counts again. */
+export function noteSyncedMember(seen: SeenMembers, event: RoomEvent): void {
+  if (event.type !== "m.room.member" || event.stateKey === null) return;
+  if (PRESENT.includes(membershipOf(event))) {
+    seen.appeared.add(event.stateKey);
+    seen.left.delete(event.stateKey);
+  } else if (membershipOf(event.replaces) === "join") {
+    seen.left.add(event.stateKey);
+  }
+}
+
+function noteMember(seen: SeenMembers, event: RoomEvent): void {
   if (event.type !== "m.room.member" || event.stateKey === null) return;
   const before = PRESENT.includes(membershipOf(event.replaces));
   if (PRESENT.includes(membershipOf(event))) {

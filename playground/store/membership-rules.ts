@@ -1,4 +1,4 @@
-import { forbidden } from "../errors.ts";
+import { ApiError, forbidden } from "../errors.ts";
 import { PowerLevels } from "./power-levels.ts";
 import type { Membership, Room } from "./room.ts";
 
@@ -18,7 +18,9 @@ export function requireMembershipChange(
   const senderMembership = room.membership(sender);
   if (membership === "join" || membership === "knock") {
     if (sender !== target) throw forbidden("Cannot force another user to join.");
-    if (current === "ban") throw forbidden("You are banned from this room");
+    if (current === "ban") {
+      throw new ApiError(403, "M_BAD_STATE", "Cannot join user who was banned");
+    }
     const rule = room.state("m.room.join_rules")?.content["join_rule"] ?? "invite";
     if (membership === "knock") {
       if (rule !== "knock") throw forbidden("You don't have permission to knock");

@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { forbidden, notFound } from "../errors.ts";
+import { ApiError, forbidden, notFound } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
 import { canonicalJson } from "../json.ts";
 import { randomLetters } from "../random.ts";
 import type { Accounts } from "./accounts.ts";
 import { requireMembershipChange } from "./membership-rules.ts";
+import { requireValidContent } from "./content-rules.ts";
 import type { Notifier } from "./notifier.ts";
 import { PowerLevels } from "./power-levels.ts";
 import { redactedContent } from "./redaction.ts";
@@ -76,7 +77,7 @@ export class Rooms {
   requireJoined(roomId: string, userId: string): Room {
     const room = this.all.get(roomId);
     if (room?.membership(userId) !== "join") {
-      throw forbidden(`User ${userId} not in room ${roomId}, and room previews are disabled`);
+      throw forbidden(`User ${userId} not in room ${roomId}`);
     }
     return room;
   }
@@ -107,6 +108,8 @@ export class Rooms {
     if (replaces?.sender === draft.sender && sameContent(replaces.content, draft.content)) {
       return replaces;
     }
+    requireValidContent(draft.type, draft.content);
+    requireFittingSize(draft.content);
     authorize(room, draft);
     const event: RoomEvent = {
       eventId: `$${randomBytes(32).toString("base64url")}`,
@@ -148,6 +151,17 @@ function transactionKey(room: Room, draft: EventDraft): string | null {
 
 function sameContent(a: JsonObject, b: JsonObject): boolean {
   return canonicalJson(a) === canonicalJson(b);
+}
+
+/** What a homeserver adds to the content of an event, roughly: hashes, signatures, references. */
+const ENVELOPE_BYTES = 1_500;
+const MAX_EVENT_BYTES = 65_536;
+
+/** @see https://spec.matrix.org/v1.16/client-server-api/#size-limits */
+function requireFittingSize(content: unknown): void {
+  if (Buffer.byteLength(JSON.stringify(content)) + ENVELOPE_BYTES > MAX_EVENT_BYTES) {
+    throw new ApiError(413, "M_TOO_LARGE", "event too large");
+  }
 }
 
 function authorize(room: Room, draft: EventDraft): void {

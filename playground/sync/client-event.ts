@@ -8,16 +8,47 @@ export interface Reader {
   readonly deviceId: string | null;
 }
 
-/** An event as clients see it, with `room_id`. Without a reader: as appservices see it. */
+const COPIED = ["age", "redacted_because", "replaces_state", "prev_content"];
+
+/** How an event and the events inside it are written. */
+type Format = (event: RoomEvent, written: JsonObject) => JsonObject;
+
+/**
+ * An event as clients see it outside of /sync: with `room_id`, `user_id` and, as Synapse still does it, some of `unsigned`
+ * at the top level. Without a reader: as appservices see it.
+ */
 export function clientEvent(room: Room, event: RoomEvent, reader: Reader | null): JsonObject {
-  const bundle = bundledRelations(room, event, reader);
-  return { ...plainEvent(room, event, reader, bundle), room_id: event.roomId };
+  return timelineEvent(room, event, reader, oldFormat, true);
 }
 
-/** An event as it stands in a /sync response, without `room_id`. */
-export function syncEvent(room: Room, event: RoomEvent, reader: Reader): JsonObject {
-  return plainEvent(room, event, reader, bundledRelations(room, event, reader));
+/** A state event outside of /sync; unlike an event of the timeline it does not tell the reader's membership. */
+export function clientStateEvent(room: Room, event: RoomEvent, reader: Reader): JsonObject {
+  return plainEvent(room, event, reader, oldFormat, {});
 }
+
+/** An event of a timeline in a /sync response, without `room_id`; relations are bundled only after a gap. */
+export function syncEvent(
+  room: Room,
+  event: RoomEvent,
+  reader: Reader,
+  isBundled: boolean,
+): JsonObject {
+  return timelineEvent(room, event, reader, syncFormat, isBundled);
+}
+
+/** A state event as it stands in a `state` section. */
+export function syncStateEvent(room: Room, event: RoomEvent, reader: Reader): JsonObject {
+  return plainEvent(room, event, reader, syncFormat, {});
+}
+
+const syncFormat: Format = (_event, written) => written;
+
+const oldFormat: Format = (event, written) => {
+  const unsigned = objectOr(written["unsigned"]);
+  const copied = COPIED.filter((name) => name in unsigned).map((name) => [name, unsigned[name]]);
+  const top = Object.fromEntries(copied) as JsonObject;
+  return { ...written, room_id: event.roomId, user_id: event.sender, ...top };
+};
 
 /** A state event as outsiders see it. */
 export function strippedEvent(event: RoomEvent): JsonObject {
@@ -25,11 +56,28 @@ export function strippedEvent(event: RoomEvent): JsonObject {
   return { type, state_key: event.stateKey, sender, content };
 }
 
+function timelineEvent(
+  room: Room,
+  event: RoomEvent,
+  reader: Reader | null,
+  format: Format,
+  isBundled: boolean,
+): JsonObject {
+  const relations = isBundled ? bundledRelations(room, event, reader, format) : null;
+  return plainEvent(room, event, reader, format, {
+    ...(reader === null
+      ? {}
+      : { membership: room.membership(reader.userId, event.position) ?? "leave" }),
+    ...(relations === null ? {} : { "m.relations": relations }),
+  });
+}
+
 function plainEvent(
   room: Room,
   event: RoomEvent,
   reader: Reader | null,
-  relations: JsonObject | null,
+  format: Format,
+  extra: JsonObject,
 ): JsonObject {
   const { redacts, redactedBy, replaces } = event;
   const isOwn =
@@ -40,9 +88,6 @@ function plainEvent(
   const unsigned = {
     age: Math.max(0, Date.now() - event.originServerTs),
     ...(isOwn ? { transaction_id: event.origin.txnId } : {}),
-    ...(reader === null
-      ? {}
-      : { membership: room.membership(reader.userId, event.position) ?? "leave" }),
     ...(replaces === null
       ? {}
       : {
@@ -54,14 +99,11 @@ function plainEvent(
       ? {}
       : {
           redacted_by: redactedBy.eventId,
-          redacted_because: {
-            ...plainEvent(room, redactedBy, reader, null),
-            room_id: event.roomId,
-          },
+          redacted_because: plainEvent(room, redactedBy, reader, format, {}),
         }),
-    ...(relations === null ? {} : { "m.relations": relations }),
+    ...extra,
   };
-  return {
+  return format(event, {
     type: event.type,
     sender: event.sender,
     content: event.content,
@@ -70,10 +112,15 @@ function plainEvent(
     unsigned,
     event_id: event.eventId,
     ...(redacts === null ? {} : { redacts }),
-  };
+  });
 }
 
-function bundledRelations(room: Room, event: RoomEvent, reader: Reader | null): JsonObject | null {
+function bundledRelations(
+  room: Room,
+  event: RoomEvent,
+  reader: Reader | null,
+  format: Format,
+): JsonObject | null {
   const related = room.relations.get(event.eventId);
   if (related === undefined || related.length === 0 || event.redactedBy !== null) return null;
   const byType = (relType: string): RoomEvent[] =>
@@ -82,10 +129,7 @@ function bundledRelations(room: Room, event: RoomEvent, reader: Reader | null): 
   const replacement = byType("m.replace").findLast((other) => other.sender === event.sender);
   const thread = byType("m.thread");
   const latest = thread.at(-1);
-  const whole = (other: RoomEvent): JsonObject => ({
-    ...plainEvent(room, other, reader, null),
-    room_id: other.roomId,
-  });
+  const whole = (other: RoomEvent): JsonObject => plainEvent(room, other, reader, format, {});
   const bundle: JsonObject = {
     ...(references.length === 0
       ? {}

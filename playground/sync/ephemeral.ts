@@ -4,6 +4,10 @@ import type { Room } from "../store/room.ts";
 /** Typing and receipts that changed after `since`; null: all there are. */
 export function ephemeralEvents(room: Room, userId: string, since: number | null): JsonObject[] {
   const events: JsonObject[] = [];
+  const { value, position } = room.typing;
+  if (since === null ? value.length > 0 : position > since) {
+    events.push({ type: "m.typing", content: { user_ids: value } });
+  }
   const receipts: Record<string, Record<string, Record<string, JsonObject>>> = {};
   for (const receipt of room.receipts.values()) {
     if (receipt.position <= (since ?? 0)) continue;
@@ -16,10 +20,6 @@ export function ephemeralEvents(room: Room, userId: string, since: number | null
     };
   }
   if (Object.keys(receipts).length > 0) events.push({ type: "m.receipt", content: receipts });
-  const { value, position } = room.typing;
-  if (since === null ? value.length > 0 : position > since) {
-    events.push({ type: "m.typing", content: { user_ids: value } });
-  }
   return events;
 }
 

@@ -1,4 +1,4 @@
-import { badJson } from "../errors.ts";
+import { unknownError } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
 import { isObject, objectOr, stringsOr } from "../json.ts";
 
@@ -102,7 +102,7 @@ export class SyncFilter {
   }
 }
 
-/** Throws 400 M_BAD_JSON where a filter has not the shape it must have. */
+/** Throws 400 M_UNKNOWN where a filter has not the shape it must have. */
 export function requireValidFilter(definition: JsonObject): void {
   for (const name of ["room", "presence", "account_data"]) {
     requireShape(definition[name], name, isObject);
@@ -132,7 +132,7 @@ export function withTimelineLimit(definition: JsonObject, limit: number): JsonOb
 
 function requireShape(value: unknown, name: string, isRight: (value: unknown) => boolean): void {
   if (value !== undefined && !isRight(value)) {
-    throw badJson(`${JSON.stringify(value)} is not of the right type for '${name}'`);
+    throw unknownError(`${JSON.stringify(value)} is not of the right type for '${name}'`);
   }
 }
 

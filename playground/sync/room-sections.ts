@@ -6,7 +6,7 @@ import type { Room, RoomEvent } from "../store/room.ts";
 import type { User } from "../store/user.ts";
 import { encodeToken } from "../stream-token.ts";
 import type { Reader } from "./client-event.ts";
-import { strippedEvent, syncEvent } from "./client-event.ts";
+import { strippedEvent, syncEvent, syncStateEvent } from "./client-event.ts";
 import { ephemeralEvents } from "./ephemeral.ts";
 import { onlyFields } from "./event-fields.ts";
 import type { SyncFilter } from "./filter.ts";
@@ -51,7 +51,7 @@ export function joinedSection(input: SectionInput, room: Room): Section | null {
   const ephemeral = ephemeralEvents(room, user.userId, base).filter((event) =>
     filter.ephemeral.matches({ type: event["type"], roomId: room.roomId }),
   );
-  const accountData = roomAccountData(input, room, base);
+  const accountData = roomAccountData(input, room, input.fullState ? null : base);
   const isEmpty =
     base !== null &&
     !input.fullState &&
@@ -60,6 +60,9 @@ export function joinedSection(input: SectionInput, room: Room): Section | null {
     ephemeral.length === 0 &&
     accountData.length === 0;
   if (isEmpty) return null;
+  const tellsMembers =
+    filter.state.lazyLoadMembers &&
+    (base === null || timeline.events.some((event) => event.type === "m.room.member"));
   return {
     events: timeline.events,
     body: {
@@ -67,7 +70,7 @@ export function joinedSection(input: SectionInput, room: Room): Section | null {
       account_data: { events: accountData },
       ephemeral: { events: ephemeral },
       unread_notifications: { notification_count: 0, highlight_count: 0 },
-      summary: filter.state.lazyLoadMembers ? summary(room, user.userId) : {},
+      summary: tellsMembers ? summary(room, user.userId) : {},
     },
   };
 }
@@ -100,7 +103,7 @@ export function strippedSection(input: SectionInput, room: Room): readonly JsonO
   const state = STRIPPED.map((type) => room.state(type)).filter((event) => event !== null);
   const sender = room.state("m.room.member", member.sender);
   if (sender !== null && sender !== member) state.push(sender);
-  return [...state.map(strippedEvent), syncEvent(room, member, input.reader)];
+  return [...state.map(strippedEvent), syncStateEvent(room, member, input.reader)];
 }
 
 function timelineSection(
@@ -138,14 +141,18 @@ function sectionBody(
   start: number,
 ): JsonObject {
   const write = (event: RoomEvent): JsonObject =>
-    onlyFields(syncEvent(room, event, input.reader), input.filter.eventFields);
+    onlyFields(syncEvent(room, event, input.reader, limited), input.filter.eventFields);
   return {
     timeline: {
       events: events.map(write),
       prev_batch: encodeToken({ main: start, toDevice: input.toDevice }),
       limited,
     },
-    state: { events: state.map(write) },
+    state: {
+      events: state.map((event) =>
+        onlyFields(syncStateEvent(room, event, input.reader), input.filter.eventFields),
+      ),
+    },
   };
 }
 

@@ -3,8 +3,9 @@ import type { SyncFilter } from "./filter.ts";
 import type { Timeline } from "./timeline.ts";
 
 /**
- * The state that a room section holds: what was in force before its timeline, or what of that changed since `since`.
- * A timeline without a gap has none, but for the senders' memberships where members are loaded lazily.
+ * The state that a room section holds: what was in force before its timeline and what changed within it unseen, or what
+ * of that is newer than `since`. A timeline that shows all there was has none, but for the senders' memberships where
+ * members are loaded lazily; one that the filter tore holes into has the state that fell through them.
  */
 export function stateForSection(o: {
   readonly room: Room;
@@ -19,23 +20,24 @@ export function stateForSection(o: {
   const lazy = filter.state.lazyLoadMembers;
   const wanted = new Set(timeline.events.map((event) => event.sender));
   if (o.since === null) wanted.add(o.userId);
-  const first = timeline.events[0];
-  const before = first === undefined ? o.to : first.position - 1;
   const inTimeline = new Set(timeline.events);
   let state: RoomEvent[];
-  if (o.since === null) {
-    state = room.stateAt(before);
-  } else if (timeline.limited) {
-    const { since } = o;
-    state = room
-      .stateAt(before)
-      .filter((event) => event.position > since || (lazy && event.type === "m.room.member"));
-  } else if (lazy) {
+  if (o.since !== null && !timeline.limited && isContiguous(room, timeline, o.since)) {
+    if (!lazy) return [];
+    const before = startOf(timeline, o.to);
     state = [...wanted]
       .map((sender) => room.state("m.room.member", sender, before))
       .filter((event) => event !== null);
   } else {
-    return [];
+    const { since } = o;
+    const both = [...room.stateAt(startOf(timeline, o.to)), ...room.stateAt(o.to)].filter(
+      (event) =>
+        !inTimeline.has(event) &&
+        (since === null || event.position > since || (lazy && event.type === "m.room.member")),
+    );
+    state = [
+      ...new Map(both.map((event) => [`${event.type} ${event.stateKey ?? ""}`, event])).values(),
+    ];
   }
   return state.filter(
     (event) =>
@@ -44,4 +46,15 @@ export function stateForSection(o: {
       filter.rooms.matchesRoom(room.roomId) &&
       filter.state.matches(event),
   );
+}
+
+function startOf(timeline: Timeline, to: number): number {
+  const first = timeline.events[0];
+  return first === undefined ? to : first.position - 1;
+}
+
+// what is missing at the end only does not count, as on Synapse
+function isContiguous(room: Room, timeline: Timeline, since: number): boolean {
+  const from = room.indexAfter(since);
+  return timeline.events.every((event, index) => room.events[from + index] === event);
 }

@@ -1,5 +1,5 @@
 import type { JsonObject } from "../json.ts";
-import { noteMember } from "../store/device-lists.ts";
+import { noteSyncedMember } from "../store/device-lists.ts";
 import type { SeenMembers } from "../store/device-lists.ts";
 import type { Device } from "../store/device.ts";
 import type { Store } from "../store/store.ts";
@@ -105,7 +105,7 @@ function roomSections(input: SectionInput, seen: SeenMembers): JsonObject {
       const section = joinedSection(input, room);
       if (section === null) continue;
       sections.join.push([roomId, section.body]);
-      if (since !== null) for (const event of section.events) noteMember(seen, event);
+      if (since !== null) for (const event of section.events) noteSyncedMember(seen, event);
     } else if (!user.forgotten.has(roomId)) {
       const section = leftSection(input, room);
       if (section !== null) sections.leave.push([roomId, section.body]);
@@ -121,11 +121,14 @@ function roomSections(input: SectionInput, seen: SeenMembers): JsonObject {
 function globalAccountData(input: SectionInput): JsonObject[] {
   const events: JsonObject[] = [];
   for (const [type, entry] of input.user.accountData) {
-    if (entry.position <= (input.since ?? 0)) continue;
+    if (entry.position <= (input.fullState ? 0 : (input.since ?? 0))) continue;
     const event = { type, content: entry.value };
     if (input.filter.accountData.matches(event)) events.push(event);
   }
-  if (input.since === null && input.filter.accountData.matches({ type: "m.push_rules" })) {
+  if (
+    (input.since === null || input.fullState) &&
+    input.filter.accountData.matches({ type: "m.push_rules" })
+  ) {
     events.push({ type: "m.push_rules", content: EMPTY_PUSH_RULES });
   }
   return events;

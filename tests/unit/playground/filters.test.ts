@@ -37,7 +37,11 @@ describe("filters", () => {
     const roomId = await fixture.room(alice, bob);
     await alice.say(roomId, "a");
     await bob.say(roomId, "b");
-    await bob.put(`rooms/${roomId}/send/m.room.message/u`, { body: "u", url: "mxc://x/y" });
+    await bob.put(`rooms/${roomId}/send/m.room.message/u`, {
+      msgtype: "m.file",
+      body: "u",
+      url: "mxc://x/y",
+    });
     const read = async (part: JsonObject): Promise<unknown[]> => {
       const filter = { room: { timeline: { types: ["m.room.message"], ...part } } };
       const events = timeline(await synced(alice, filter), roomId);

@@ -17,7 +17,6 @@ describe("rooms", () => {
       ],
     });
     const roomId = String(created["room_id"]);
-    expect(created["room_alias"]).toBe("#den:playground");
     const state = await alice.get(`rooms/${roomId}/state/m.room.encryption`);
     expect(state).toEqual({ algorithm: "m.megolm.v1.aes-sha2" });
     expect(await alice.get(`rooms/${roomId}/state/m.room.name/`)).toEqual({ name: "den" });

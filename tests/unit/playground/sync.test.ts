@@ -99,6 +99,20 @@ describe("sync", () => {
     expect(response["device_lists"]).toBeUndefined();
   });
 
+  it("puts state that the timeline's filter hides into the state section", async () => {
+    const alice = await fixture.user("alice");
+    const roomId = await fixture.room(alice);
+    const since = await alice.position();
+    await alice.put(`rooms/${roomId}/state/m.room.topic`, { topic: "hidden" });
+    await alice.say(roomId, "shown");
+    const timeline = { types: ["m.room.message"] };
+    const filter = encodeURIComponent(JSON.stringify({ room: { timeline } }));
+    const response = await alice.sync(since, `&filter=${filter}`);
+    expect(bodies(response, roomId)).toEqual(["shown"]);
+    expect(at(response, "rooms", "join", roomId, "timeline", "limited")).toBe(false);
+    expect(stateTypes(response, roomId)).toEqual(["m.room.topic"]);
+  });
+
   it("shows invites with stripped state, then the join, then the leave", async () => {
     const alice = await fixture.user("alice");
     const bob = await fixture.user("bob");
