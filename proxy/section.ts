@@ -24,6 +24,9 @@ import { createSectionServer } from "./server.ts";
 import { OwnSyncLoops } from "./sync/own-sync-loops.ts";
 import { SectionSessions } from "./sync/section-sessions.ts";
 
+/** How often copies of the store made until then are made recognisable. */
+const generationIntervalMs = 60 * 60 * 1000;
+
 /** Everything of one homeserver section, wired together; it listens once {@link listen} was called. */
 export class Section {
   readonly #settings: SectionSettings;
@@ -31,6 +34,9 @@ export class Section {
   readonly #homeserver: Homeserver;
   readonly #loops: OwnSyncLoops;
   readonly #app: FastifyInstance;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  #cancelTimer: () => void = () => undefined;
 
   private constructor(
     settings: SectionSettings,
@@ -39,6 +45,8 @@ export class Section {
       readonly homeserver: Homeserver;
       readonly loops: OwnSyncLoops;
       readonly app: FastifyInstance;
+      readonly clock: Clock;
+      readonly logger: Logger;
     },
   ) {
     this.#settings = settings;
@@ -46,6 +54,9 @@ export class Section {
     this.#homeserver = parts.homeserver;
     this.#loops = parts.loops;
     this.#app = parts.app;
+    this.#clock = parts.clock;
+    this.#logger = parts.logger;
+    this.#raiseGenerationLater();
   }
 
   /** Opens the section's store. @throws StoreError where it cannot be used */
@@ -93,7 +104,7 @@ export class Section {
       const front = { section: settings, homeserver, accounts, routes, logger, clock };
       const app = await createSectionServer(front);
       loops.resume();
-      return new Section(settings, { database, homeserver, loops, app });
+      return new Section(settings, { database, homeserver, loops, app, clock, logger });
     } catch (error) {
       database.close();
       throw error;
@@ -114,7 +125,20 @@ export class Section {
 
   /** Closes the store and the connections; the device sessions must be closed by then. */
   async close(): Promise<void> {
+    this.#cancelTimer();
     await this.#homeserver.close();
     this.#database.close();
+  }
+
+  #raiseGenerationLater(): void {
+    this.#cancelTimer = this.#clock.after(generationIntervalMs, () => {
+      try {
+        this.#database.raiseGeneration();
+      } catch (error) {
+        // Nothing that is sent or received hangs on it; the next hour tries again.
+        this.#logger.error({ err: error }, "the store's generation could not be raised");
+      }
+      this.#raiseGenerationLater();
+    });
   }
 }

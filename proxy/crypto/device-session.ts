@@ -11,6 +11,8 @@ import { formatSyncToken } from "../matrix/sync-token.ts";
 import { DeviceChanges } from "./device-changes.ts";
 import { deviceStateMigrations } from "./device-state.ts";
 import { openMachine } from "./engine.ts";
+import { EngineCalls } from "./engine-calls.ts";
+import type { EngineGate } from "./engine-gate.ts";
 import { EventDecryptor } from "./event-decryptor.ts";
 import {
   Feed,
@@ -33,6 +35,7 @@ import type {
   Ownership,
   ReadArgs,
   ReadResult,
+  SuspectReport,
   SyncArgs,
   SyncResult,
 } from "./protocol.ts";
@@ -53,6 +56,8 @@ interface Standing {
 export interface SessionContext {
   readonly section: HostSection;
   readonly requests: OwnRequests;
+  /** Of the thread's one wasm instance. */
+  readonly gate: EngineGate;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -66,6 +71,7 @@ export class DeviceSession {
   readonly #generation: number;
   readonly #store: DeviceStore;
   readonly #machine: OlmMachine;
+  readonly #engine: EngineCalls;
   readonly #api: OwnApi;
   readonly #outgoing: OutgoingRequests;
   readonly #feed: Feed;
@@ -85,7 +91,7 @@ export class DeviceSession {
     machine: OlmMachine,
     opening: DeviceOpening,
     loaded: {
-      readonly suspects: Suspects;
+      readonly engine: EngineCalls;
       readonly standing: Standing;
       readonly positions: FeedPositions;
     },
@@ -103,8 +109,10 @@ export class DeviceSession {
       store,
       state: loaded.standing.ownership,
     });
+    this.#engine = loaded.engine;
     this.#outgoing = new OutgoingRequests({
       machine,
+      engine: this.#engine,
       api: this.#api,
       clock,
       logger,
@@ -117,7 +125,7 @@ export class DeviceSession {
       {
         machine,
         store,
-        suspects: loaded.suspects,
+        engine: loaded.engine,
         clock,
         logger,
         onTaken: (part) => this.#feedTaken(part),
@@ -135,7 +143,7 @@ export class DeviceSession {
     this.#decryptor = new EventDecryptor({
       machine,
       store,
-      suspects: loaded.suspects,
+      engine: loaded.engine,
       trust: section.trust,
       markDecrypted: section.markDecrypted,
       logger,
@@ -155,7 +163,11 @@ export class DeviceSession {
   }
 
   /** Opens the device's store and its machine, and starts to bring its keys to the homeserver. */
-  static async open(context: SessionContext, opening: DeviceOpening): Promise<DeviceSession> {
+  static async open(
+    context: SessionContext,
+    opening: DeviceOpening,
+    reports: readonly SuspectReport[],
+  ): Promise<DeviceSession> {
     const { clock, logger } = context;
     const store = DeviceStore.open({
       path: opening.path,
@@ -166,10 +178,11 @@ export class DeviceSession {
     let machine: OlmMachine | null = null;
     try {
       const standing = await readStanding(store, opening);
-      const suspects = await Suspects.load(store, clock, logger);
+      const suspects = await Suspects.load(store, reports, clock, logger);
       machine = await openMachine(opening, store.mountName);
       const positions = await loadFeedPositions(store);
-      const loaded = { suspects, standing, positions };
+      const engine = new EngineCalls(opening, context.gate, suspects);
+      const loaded = { engine, standing, positions };
       const session = new DeviceSession(context, store, machine, opening, loaded);
       // Whose the keys are is settled first, where the homeserver can say it now.
       await session.#ownership.require().catch(() => undefined);
@@ -313,6 +326,7 @@ export class DeviceSession {
       room = new RoomEncryptor(
         {
           machine: this.#machine,
+          engine: this.#engine,
           store: this.#store,
           api: this.#api,
           outgoing: this.#outgoing,

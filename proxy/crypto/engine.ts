@@ -48,6 +48,12 @@ export function isTrap(error: unknown): boolean {
   return error instanceof Error && error.name === "RuntimeError";
 }
 
+/** Makes the wasm fail for good, as a real defect of the engine would. For tests of what follows. */
+export async function provokeTrap(machine: OlmMachine): Promise<void> {
+  // The engine panics when asked to encrypt for a room that no key was shared for.
+  await machine.encryptRoomEvent(new EngineRoomId("!poison:localhost"), "poison", "{}");
+}
+
 /** New engine user ids for one call: the engine consumes arrays of them. Malformed ids are left out. */
 export function engineUsers(users: Iterable<string>): EngineUserId[] {
   const ids: EngineUserId[] = [];

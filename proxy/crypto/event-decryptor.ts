@@ -12,9 +12,10 @@ import type { RoomId } from "../matrix/identifiers.ts";
 import { asObject, asString, type JsonObject, parseObject } from "../matrix/json.ts";
 import { megolmMessageIndex } from "../matrix/megolm-message.ts";
 import { readMegolmEvent } from "../matrix/room-events.ts";
-import { decryptionSettings, engineRoom, isTrap } from "./engine.ts";
+import { isPoison } from "../observe/failpoint.ts";
+import { decryptionSettings, engineRoom, provokeTrap } from "./engine.ts";
+import type { EngineCalls } from "./engine-calls.ts";
 import type { TrustPolicy } from "./protocol.ts";
-import type { Suspects } from "./suspects.ts";
 
 /** An encrypted event and the room in whose part of a response it stood. */
 export interface EncryptedInput {
@@ -49,7 +50,7 @@ interface Used {
 export class EventDecryptor {
   readonly #machine: OlmMachine;
   readonly #store: DeviceStore;
-  readonly #suspects: Suspects;
+  readonly #engine: EngineCalls;
   readonly #trust: TrustPolicy;
   readonly #mark: boolean;
   readonly #logger: Logger;
@@ -58,14 +59,14 @@ export class EventDecryptor {
   constructor(options: {
     readonly machine: OlmMachine;
     readonly store: DeviceStore;
-    readonly suspects: Suspects;
+    readonly engine: EngineCalls;
     readonly trust: TrustPolicy;
     readonly markDecrypted: boolean;
     readonly logger: Logger;
   }) {
     this.#machine = options.machine;
     this.#store = options.store;
-    this.#suspects = options.suspects;
+    this.#engine = options.engine;
     this.#trust = options.trust;
     this.#mark = options.markDecrypted;
     this.#logger = options.logger;
@@ -96,13 +97,12 @@ export class EventDecryptor {
     const room = this.#room(roomId);
     if (room === null) return { kind: "failed", reason: "no room id" };
     const text = JSON.stringify(event);
-    if (this.#suspects.isQuarantined(text)) return { kind: "failed", reason: "quarantined" };
+    if (this.#engine.isQuarantined(text)) return { kind: "failed", reason: "quarantined" };
     try {
-      const decrypted = await this.#machine.decryptRoomEvent(
-        text,
-        room,
-        decryptionSettings(this.#trust),
-      );
+      const decrypted = await this.#engine.feed([text], async () => {
+        if (isPoison(text)) await provokeTrap(this.#machine);
+        return this.#machine.decryptRoomEvent(text, room, decryptionSettings(this.#trust));
+      });
       const plain = parseObject(decrypted.event);
       const verified = decrypted.shieldState(true).color === ShieldColor.None;
       decrypted.free();
@@ -113,10 +113,6 @@ export class EventDecryptor {
       if (this.#mark) Object.assign(shown, { decrypted: true, verified });
       return { kind: "decrypted", event: shown };
     } catch (error) {
-      if (isTrap(error)) {
-        await this.#suspects.record([text], true);
-        throw error;
-      }
       if (!(error instanceof MegolmDecryptionError)) throw error;
       const { code, maybe_withheld: withheld } = error;
       error.free();

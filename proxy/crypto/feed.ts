@@ -19,11 +19,11 @@ import {
   type JsonObject,
   parseObject,
 } from "../matrix/json.ts";
-import { failpoint } from "../observe/failpoint.ts";
+import { failpoint, isPoison } from "../observe/failpoint.ts";
 import { SerialQueue } from "../serial.ts";
-import { engineUsers, isTrap } from "./engine.ts";
+import { engineUsers, provokeTrap } from "./engine.ts";
+import type { EngineCalls } from "./engine-calls.ts";
 import { inbox, type InboxEvent } from "./inbox.ts";
-import type { Suspects } from "./suspects.ts";
 
 /** How many positions are remembered as continuing the feed, and how many seen events. */
 const maxPositions = 2_000;
@@ -89,7 +89,7 @@ const cryptoTypes =
 export class Feed {
   readonly #machine: OlmMachine;
   readonly #store: DeviceStore;
-  readonly #suspects: Suspects;
+  readonly #engine: EngineCalls;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #onTaken: (part: FeedPart) => void;
@@ -101,7 +101,7 @@ export class Feed {
   constructor(options: FeedOptions, loaded: FeedPositions) {
     this.#machine = options.machine;
     this.#store = options.store;
-    this.#suspects = options.suspects;
+    this.#engine = options.engine;
     this.#clock = options.clock;
     this.#logger = options.logger;
     this.#onTaken = options.onTaken;
@@ -172,8 +172,8 @@ export class Feed {
   /** One batch, unless an event in it was there when the wasm trapped: then each event by itself. */
   #batches(events: readonly JsonObject[]): (readonly JsonObject[])[] {
     const texts = events.map((event) => JSON.stringify(event));
-    if (!texts.some((text) => this.#suspects.isSuspect(text))) return [events];
-    const usable = events.filter((_, index) => !this.#suspects.isQuarantined(texts[index] ?? ""));
+    if (!texts.some((text) => this.#engine.isSuspect(text))) return [events];
+    const usable = events.filter((_, index) => !this.#engine.isQuarantined(texts[index] ?? ""));
     return [[], ...usable.map((event) => [event])];
   }
 
@@ -187,18 +187,14 @@ export class Feed {
     const lists = new DeviceLists(engineUsers(changed), engineUsers(left));
     const text = JSON.stringify(events);
     const fallback = unused === null ? undefined : new Set(unused);
-    try {
+    const texts = events.map((event) => JSON.stringify(event));
+    return this.#engine.feed(texts, async () => {
+      if (isPoison(text)) await provokeTrap(this.#machine);
       // Absent counts mean "none at the homeserver" to one method and "unchanged" to the other.
       return counts === null || counts.size === 0
-        ? await this.#machine.receiveSyncChangesMsc4186(text, lists, new Map(), fallback)
-        : await this.#machine.receiveSyncChanges(text, lists, new Map(counts), fallback);
-    } catch (error) {
-      if (isTrap(error)) {
-        const texts = events.map((event) => JSON.stringify(event));
-        await this.#suspects.record(texts, texts.length === 1);
-      }
-      throw error;
-    }
+        ? this.#machine.receiveSyncChangesMsc4186(text, lists, new Map(), fallback)
+        : this.#machine.receiveSyncChanges(text, lists, new Map(counts), fallback);
+    });
   }
 
   #applicationEvents(processed: ProcessedToDeviceEvent): InboxEvent[] {
@@ -275,7 +271,7 @@ export function loadFeedPositions(store: DeviceStore): Promise<FeedPositions> {
 export interface FeedOptions {
   readonly machine: OlmMachine;
   readonly store: DeviceStore;
-  readonly suspects: Suspects;
+  readonly engine: EngineCalls;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Called after each part was committed. */

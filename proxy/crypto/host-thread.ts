@@ -2,17 +2,14 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 
-import type { FromHost, HostMethod, HostStart, ToHost } from "./protocol.ts";
+import type { FromHost, HostMethod, HostStart, ToHost, TrapReport } from "./protocol.ts";
 import { fromWireError } from "./wire-error.ts";
 
-/** The thread ended, or is about to, while a call was under way: the call may be made again. */
+/** The thread ended while a call was under way: the call may be made again in another. */
 export class HostGone extends Error {
   override readonly name = "HostGone";
-  /** True where this very call made the wasm fail. */
-  readonly culprit: boolean;
-  constructor(culprit: boolean) {
+  constructor() {
     super("the session host ended");
-    this.culprit = culprit;
   }
 }
 
@@ -24,12 +21,15 @@ interface Pending {
 /** One worker thread with a session host in it, and the calls under way. */
 export class HostThread {
   readonly #worker: Worker;
+  readonly #onTrap: (reports: readonly TrapReport[]) => void;
   readonly #pending = new Map<number, Pending>();
   readonly #ended: Promise<void>;
   #alive = true;
   #nextId = 1;
 
-  constructor(start: HostStart) {
+  /** @param onTrap - hears of the calls under way when the wasm failed */
+  constructor(start: HostStart, onTrap: (reports: readonly TrapReport[]) => void) {
+    this.#onTrap = onTrap;
     this.#worker = new Worker(workerFile(), { workerData: start });
     this.#worker.on("message", (message: FromHost) => this.#receive(message));
     this.#ended = new Promise((resolve) => {
@@ -54,7 +54,7 @@ export class HostThread {
 
   /** @throws {HostGone} the thread ended; anything that the host threw */
   call(method: HostMethod, args: readonly unknown[], signal?: AbortSignal): Promise<unknown> {
-    if (!this.#alive) return Promise.reject(new HostGone(false));
+    if (!this.#alive) return Promise.reject(new HostGone());
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       const abort = () => this.#post({ kind: "abort", id });
@@ -92,8 +92,8 @@ export class HostThread {
   #receive(message: FromHost): void {
     if (message.kind === "result") this.#take(message.id)?.resolve(message.value);
     else if (message.kind === "error") this.#take(message.id)?.reject(fromWireError(message.error));
-    else if (message.kind === "trap") {
-      this.#take(message.id)?.reject(new HostGone(true));
+    else if (message.kind === "trap" && this.#alive) {
+      this.#onTrap(message.reports);
       this.#fail();
       // Its memory can no longer be trusted; what it had to remember is on disk.
       void this.#worker.terminate();
@@ -110,7 +110,7 @@ export class HostThread {
     this.#alive = false;
     const pending = [...this.#pending.values()];
     this.#pending.clear();
-    for (const { reject } of pending) reject(new HostGone(false));
+    for (const { reject } of pending) reject(new HostGone());
   }
 }
 

@@ -6,6 +6,7 @@ import { createLogger } from "../observe/logger.ts";
 import { isTrap } from "./engine.ts";
 import type { FromHost, HostStart, ToHost } from "./protocol.ts";
 import { callHost, SessionHost } from "./session-host.ts";
+import { reportOf } from "./suspects.ts";
 import { toWireError } from "./wire-error.ts";
 
 const port = parentPort;
@@ -30,16 +31,28 @@ async function answer(message: Extract<ToHost, { kind: "call" }>): Promise<void>
     const value: unknown = await callHost(host, message.method, message.args, abort.signal);
     post({ kind: "result", id: message.id, value });
   } catch (error) {
-    if (isTrap(error)) {
-      logger.error({ err: error, method: message.method }, "the encryption engine failed");
-      post({ kind: "trap", id: message.id });
-    } else {
-      post({ kind: "error", id: message.id, error: toWireError(error) });
-    }
+    if (isTrap(error)) reportTrap(error);
+    else post({ kind: "error", id: message.id, error: toWireError(error) });
   } finally {
     aborts.delete(message.id);
   }
 }
+
+/** Says which events were under way; whoever reads it ends this thread. */
+function reportTrap(error: unknown): void {
+  const reports = host.gate.underWay.map(({ device, events, alone }) => ({
+    device,
+    suspects: events.map((event) => reportOf(event, alone && events.length === 1)),
+  }));
+  logger.error({ err: error, underWay: reports.length }, "the encryption engine failed");
+  post({ kind: "trap", reports });
+}
+
+// A panic inside the engine rejects no promise: it comes up here, and the call never settles.
+process.on("uncaughtException", (error) => {
+  if (!isTrap(error)) throw error;
+  reportTrap(error);
+});
 
 port.on("message", (message: ToHost) => {
   switch (message.kind) {

@@ -14,6 +14,7 @@ import type { Logger } from "pino";
 import type { Clock } from "../clock.ts";
 import { parseObject } from "../matrix/json.ts";
 import { SharedRun } from "../serial.ts";
+import type { EngineCalls } from "./engine-calls.ts";
 import { OwnRequestRefused } from "./errors.ts";
 import type { OwnApi } from "./own-api.ts";
 
@@ -40,6 +41,7 @@ const uploadRefillMs = 60_000;
  */
 export class OutgoingRequests {
   readonly #machine: OlmMachine;
+  readonly #engine: EngineCalls;
   readonly #api: OwnApi;
   readonly #clock: Clock;
   readonly #logger: Logger;
@@ -52,6 +54,7 @@ export class OutgoingRequests {
 
   constructor(options: {
     readonly machine: OlmMachine;
+    readonly engine: EngineCalls;
     readonly api: OwnApi;
     readonly clock: Clock;
     readonly logger: Logger;
@@ -59,6 +62,7 @@ export class OutgoingRequests {
     readonly onKeysRefused: () => void;
   }) {
     this.#machine = options.machine;
+    this.#engine = options.engine;
     this.#api = options.api;
     this.#clock = options.clock;
     this.#logger = options.logger;
@@ -155,7 +159,7 @@ export class OutgoingRequests {
   }
 
   async #sent(id: string, type: RequestType, answer: string): Promise<void> {
-    await this.#machine.markRequestAsSent(id, type, answer);
+    await this.#engine.call(() => this.#machine.markRequestAsSent(id, type, answer));
   }
 }
 

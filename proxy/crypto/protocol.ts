@@ -39,6 +39,22 @@ export interface DeviceOpening extends DeviceAddress {
   readonly foreign: boolean;
 }
 
+/** An event that was fed when the wasm failed. */
+export interface SuspectReport {
+  /** The event's id, or a hash of it. */
+  readonly id: string;
+  readonly type: string | null;
+  readonly sender: string | null;
+  /** Nothing else was under way. */
+  readonly alone: boolean;
+}
+
+/** A device that had a call under way when the wasm failed, and the events that it fed. */
+export interface TrapReport {
+  readonly device: DeviceAddress;
+  readonly suspects: readonly SuspectReport[];
+}
+
 /**
  * - `ours`: this session made the device's keys.
  * - `foreign`: somebody else's keys are at the homeserver for this device; nothing is encrypted.
@@ -134,7 +150,8 @@ export interface ReadResult {
 
 /** The calls that a session host answers; each names the device it is for. */
 export interface HostApi {
-  open(opening: DeviceOpening): Promise<OpenResult>;
+  /** @param suspects - reported of this device since it was open last */
+  open(opening: DeviceOpening, suspects: readonly SuspectReport[]): Promise<OpenResult>;
   setToken(device: DeviceAddress, token: string): Promise<void>;
   encrypt(device: DeviceAddress, args: EncryptArgs): Promise<EncryptResult>;
   sync(device: DeviceAddress, args: SyncArgs): Promise<SyncResult>;
@@ -176,8 +193,8 @@ export type FromHost =
   | { readonly kind: "ready" }
   | { readonly kind: "result"; readonly id: number; readonly value: unknown }
   | { readonly kind: "error"; readonly id: number; readonly error: WireError }
-  /** The wasm failed under this call: the thread is about to end. */
-  | { readonly kind: "trap"; readonly id: number }
+  /** The wasm failed: the thread is of no use any more. */
+  | { readonly kind: "trap"; readonly reports: readonly TrapReport[] }
   | { readonly kind: "stopped" };
 
 /** An error on its way between threads. */

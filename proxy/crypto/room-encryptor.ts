@@ -18,6 +18,7 @@ import { failpoint } from "../observe/failpoint.ts";
 import { SerialQueue, SharedRun } from "../serial.ts";
 import { withDeadline } from "./deadline.ts";
 import type { DeviceChanges } from "./device-changes.ts";
+import type { EngineCalls } from "./engine-calls.ts";
 import { collectStrategy, engineRoom, engineUsers } from "./engine.ts";
 import { OwnRequestRefused, UnsupportedAlgorithm, UntrustedDevices } from "./errors.ts";
 import type { OutgoingRequests } from "./outgoing-requests.ts";
@@ -49,6 +50,7 @@ const engineVisibility: Record<HistoryVisibility, EngineVisibility> = {
 /** What all rooms of one device share. */
 export interface EncryptorContext {
   readonly machine: OlmMachine;
+  readonly engine: EngineCalls;
   readonly store: DeviceStore;
   readonly api: OwnApi;
   readonly outgoing: OutgoingRequests;
@@ -130,10 +132,9 @@ export class RoomEncryptor {
     return this.#serial.run(async () => {
       await this.#share(recipients ?? (await this.#barrier.run()), encryption);
       failpoint("share-to-send");
-      const text = await this.#context.machine.encryptRoomEvent(
-        this.#engineRoom,
-        eventType,
-        content,
+      const { machine, engine } = this.#context;
+      const text = await engine.call(() =>
+        machine.encryptRoomEvent(this.#engineRoom, eventType, content),
       );
       await this.#noteUse(text);
       return text;
@@ -204,10 +205,11 @@ export class RoomEncryptor {
     await this.#refuseUntrusted(recipients);
     await this.#dropExpired(encryption);
     failpoint("claim-to-share");
-    const requests = await this.#context.machine.shareRoomKey(
-      this.#engineRoom,
-      engineUsers(recipients.users),
-      this.#settings(recipients, encryption),
+    const { machine, engine } = this.#context;
+    const users = engineUsers(recipients.users);
+    const settings = this.#settings(recipients, encryption);
+    const requests = await engine.call(() =>
+      machine.shareRoomKey(this.#engineRoom, users, settings),
     );
     this.#unsent.push(...requests);
     await withDeadline(this.#sendRoomKeys(), Math.max(100, deadline - clock.now()), clock).catch(

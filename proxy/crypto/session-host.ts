@@ -6,6 +6,7 @@ import { OwnRequests } from "../homeserver/own-requests.ts";
 import type { DeviceAddress } from "../matrix/identifiers.ts";
 import { DeviceSession } from "./device-session.ts";
 import { loadEngine } from "./engine.ts";
+import { EngineGate } from "./engine-gate.ts";
 import type {
   DeviceOpening,
   EncryptArgs,
@@ -14,6 +15,7 @@ import type {
   HostSection,
   OpenResult,
   ReadArgs,
+  SuspectReport,
   SyncArgs,
 } from "./protocol.ts";
 
@@ -48,13 +50,18 @@ export class SessionHost implements HostApi {
     }
   }
 
-  async open(opening: DeviceOpening): Promise<OpenResult> {
+  /** Which calls into the engine are under way, for a report after it failed. */
+  readonly gate = new EngineGate();
+
+  async open(opening: DeviceOpening, suspects: readonly SuspectReport[]): Promise<OpenResult> {
     const parts = this.#sections.get(opening.section);
     if (parts === undefined) throw new Error(`no homeserver section ${opening.section}`);
     const key = keyOf(opening);
     const opened =
       this.#sessions.get(key) ??
-      loadEngine().then(() => DeviceSession.open({ ...parts, clock: this.#clock }, opening));
+      loadEngine().then(() =>
+        DeviceSession.open({ ...parts, gate: this.gate, clock: this.#clock }, opening, suspects),
+      );
     this.#sessions.set(key, opened);
     try {
       return (await opened).describe();

@@ -5,7 +5,14 @@ import { systemClock } from "../clock.ts";
 import type { DeviceAddress } from "../matrix/identifiers.ts";
 import { HostGone, HostThread } from "./host-thread.ts";
 import { isTrap } from "./engine.ts";
-import type { DeviceOpening, HostApi, HostMethod, HostStart, OpenResult } from "./protocol.ts";
+import type {
+  DeviceOpening,
+  HostApi,
+  HostMethod,
+  HostStart,
+  OpenResult,
+  SuspectReport,
+} from "./protocol.ts";
 import { callHost, keyOf, SessionHost } from "./session-host.ts";
 
 /** How often a call is made again after its thread ended under it. */
@@ -16,20 +23,28 @@ const trapsUntilAlone = 3;
 /** Whatever answers calls: a thread, or a host in this process. */
 interface Host {
   readonly alive: boolean;
+  readonly ended: Promise<void>;
   call(method: HostMethod, args: readonly unknown[], signal?: AbortSignal): Promise<unknown>;
   setLogLevel(level: string): void;
   stop(): Promise<void>;
 }
 
-/** Says how a device is opened, through `open`; asked again whenever its thread was replaced. */
-export type OpeningOf = (
-  device: DeviceAddress,
-  open: (opening: DeviceOpening) => Promise<OpenResult>,
-) => Promise<OpenResult>;
+/** The two calls by which a device's session begins and ends. */
+export interface OpeningCalls {
+  open(opening: DeviceOpening): Promise<OpenResult>;
+  close(): Promise<void>;
+}
+
+/** Opens a device's session through `calls`; asked again whenever its thread was replaced. */
+export type OpeningOf = (device: DeviceAddress, calls: OpeningCalls) => Promise<OpenResult>;
 
 interface Seat {
   host: Host;
+  /** Resolves when the thread before this one has let go of its files. */
+  ended: Promise<void>;
   readonly opened: Map<string, Promise<OpenResult>>;
+  /** Sessions on their way out: their devices are opened again only afterwards. */
+  readonly closing: Map<string, Promise<void>>;
 }
 
 /**
@@ -43,7 +58,8 @@ export class SessionHosts {
   readonly #seats: Seat[];
   readonly #alone = new Map<string, Seat>();
   readonly #traps = new Map<string, number>();
-  readonly #retiring = new Set<Promise<void>>();
+  /** Reported since the device was opened last. */
+  readonly #suspects = new Map<string, readonly SuspectReport[]>();
   #stopped = false;
 
   /** @param threads - how many worker threads; 0 runs one host in this thread */
@@ -51,8 +67,10 @@ export class SessionHosts {
     this.#start = start;
     this.#logger = logger;
     this.#seats = Array.from({ length: Math.max(1, threads) }, () => ({
-      host: threads === 0 ? inProcess(start, logger) : new HostThread(start),
+      host: threads === 0 ? inProcess(start, logger) : this.#newThread(),
+      ended: Promise.resolve(),
       opened: new Map(),
+      closing: new Map(),
     }));
   }
 
@@ -76,7 +94,6 @@ export class SessionHosts {
         return value as Awaited<ReturnType<HostApi[M]>>;
       } catch (error) {
         if (!(error instanceof HostGone) || attempt === maxTries || this.#stopped) throw error;
-        if (error.culprit) this.#noteTrap(device);
       }
     }
   }
@@ -88,7 +105,6 @@ export class SessionHosts {
         return await this.#open(this.#seatOf(device), device, openingOf);
       } catch (error) {
         if (!(error instanceof HostGone) || attempt === maxTries || this.#stopped) throw error;
-        if (error.culprit) this.#noteTrap(device);
       }
     }
   }
@@ -101,11 +117,22 @@ export class SessionHosts {
   /** Closes a device's session; its store may be removed afterwards. */
   async close(device: DeviceAddress): Promise<void> {
     const seat = this.#seatOf(device);
-    const opened = seat.opened.get(keyOf(device));
+    const key = keyOf(device);
+    const opened = seat.opened.get(key);
     if (opened === undefined) return;
-    await opened.catch(() => undefined);
-    await seat.host.call("close", [device]);
-    seat.opened.delete(keyOf(device));
+    seat.opened.delete(key);
+    const { host } = seat;
+    const closing = opened
+      .then(
+        () => host.call("close", [device]),
+        () => undefined,
+      )
+      .then(() => undefined)
+      .finally(() => {
+        if (seat.closing.get(key) === closing) seat.closing.delete(key);
+      });
+    seat.closing.set(key, closing);
+    await closing;
   }
 
   setLogLevel(level: string): void {
@@ -116,7 +143,6 @@ export class SessionHosts {
   async stop(): Promise<void> {
     this.#stopped = true;
     await Promise.all(this.#allSeats().map((seat) => seat.host.stop()));
-    await Promise.all(this.#retiring);
   }
 
   async #open(seat: Seat, device: DeviceAddress, openingOf: OpeningOf): Promise<OpenResult> {
@@ -124,7 +150,17 @@ export class SessionHosts {
     let opened = seat.opened.get(key);
     if (opened === undefined) {
       const { host } = seat;
-      opened = openingOf(device, (opening) => host.call("open", [opening]) as Promise<OpenResult>);
+      const calls: OpeningCalls = {
+        open: async (opening) => {
+          const suspects = this.#suspects.get(key) ?? [];
+          const result = (await host.call("open", [opening, suspects])) as OpenResult;
+          this.#suspects.delete(key);
+          return result;
+        },
+        close: () => host.call("close", [device]) as Promise<void>,
+      };
+      const closed = seat.closing.get(key)?.catch(() => undefined) ?? seat.ended;
+      opened = closed.then(() => openingOf(device, calls));
       seat.opened.set(key, opened);
       opened.catch(() => {
         if (seat.opened.get(key) === opened) seat.opened.delete(key);
@@ -140,19 +176,40 @@ export class SessionHosts {
     if (seat === undefined) throw new Error("no session host");
     if (!seat.host.alive) {
       this.#logger.error("a session host ended: its devices are opened again in a new one");
-      seat.host = new HostThread(this.#start);
+      seat.ended = seat.host.ended;
+      seat.host = this.#newThread();
       seat.opened.clear();
+      seat.closing.clear();
     }
     return seat;
   }
 
-  #noteTrap(device: DeviceAddress): void {
-    const key = keyOf(device);
+  #newThread(): HostThread {
+    return new HostThread(this.#start, (reports) => {
+      for (const { device, suspects } of reports) {
+        const key = keyOf(device);
+        this.#suspects.set(key, [...(this.#suspects.get(key) ?? []), ...suspects]);
+        // With several calls under way nobody can say whose failure it was.
+        if (reports.length === 1) this.#noteTrap(key);
+      }
+    });
+  }
+
+  #noteTrap(key: string): void {
     const traps = (this.#traps.get(key) ?? 0) + 1;
     this.#traps.set(key, traps);
     if (traps < trapsUntilAlone || this.#alone.has(key)) return;
     this.#logger.error({ traps }, "a device makes the engine fail again and again: set apart");
-    this.#alone.set(key, { host: new HostThread(this.#start), opened: new Map() });
+    const host = this.#newThread();
+    const ended = this.#allSeats()
+      .map((seat) => seat.host)
+      .filter((other) => !other.alive);
+    this.#alone.set(key, {
+      host,
+      ended: Promise.all(ended.map((other) => other.ended)).then(() => undefined),
+      opened: new Map(),
+      closing: new Map(),
+    });
   }
 
   #allSeats(): Seat[] {
@@ -170,6 +227,7 @@ function inProcess(start: HostStart, logger: Logger): Host {
   const host = new SessionHost(start.sections, systemClock, logger);
   return {
     alive: true,
+    ended: Promise.resolve(),
     call: (method, args, signal) => {
       const never = new AbortController().signal;
       return callHost(host, method, args, signal ?? never).catch((error: unknown) => {

@@ -12,7 +12,7 @@ import type {
   SyncArgs,
   SyncResult,
 } from "../crypto/protocol.ts";
-import type { SessionHosts } from "../crypto/session-hosts.ts";
+import type { OpeningCalls, SessionHosts } from "../crypto/session-hosts.ts";
 import { MatrixError } from "../matrix/errors.ts";
 import type { DeviceAddress } from "../matrix/identifiers.ts";
 import { asObject, asString, type JsonObject, parseObject } from "../matrix/json.ts";
@@ -105,12 +105,9 @@ export class SectionSessions {
     await this.#options.hosts.call("setToken", device, this.#openingOf, [token]);
   }
 
-  readonly #openingOf = async (
-    device: DeviceAddress,
-    open: (opening: DeviceOpening) => Promise<OpenResult>,
-  ): Promise<OpenResult> => {
+  readonly #openingOf = async (device: DeviceAddress, calls: OpeningCalls): Promise<OpenResult> => {
     const { accounts } = this.#options;
-    const result = await open(this.#opening(device));
+    const result = await calls.open(this.#opening(device));
     accounts.files.raise(device, result.generation);
     if (result.ownership === "foreign") accounts.files.setState(device, "foreign");
     if (!accounts.files.fileFor(device).recheck) return result;
@@ -119,8 +116,9 @@ export class SectionSessions {
       return result;
     }
     // Deleted at the homeserver and made anew under the same id: the old store speaks for nobody.
+    await calls.close();
     accounts.files.markGone(device);
-    throw new MatrixError(401, "M_UNKNOWN_TOKEN", "the device was deleted: log in again");
+    return this.#openingOf(device, calls);
   };
 
   #opening(device: DeviceAddress): DeviceOpening {
