@@ -90,6 +90,8 @@ export function logConfig(inside) {
       },
     },
     root: { level: "WARNING", handlers: ["file"] },
+    // Complains about each appservice beyond the first.
+    loggers: { "synapse.util.metrics": { level: "CRITICAL" } },
     disable_existing_loggers: false,
   };
 }
