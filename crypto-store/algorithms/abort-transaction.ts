@@ -22,6 +22,7 @@ export function abortTransaction(transaction: IDBTransaction, error: DOMExceptio
     });
   }
   setImmediate(() => {
+    transaction.db.beforeLastEvent(transaction);
     fireEvent(new StoreEvent("abort", { bubbles: true }), transaction);
     // Only now, so that the next transaction's events come after this one's.
     transaction.backend.scheduler.finish(transaction);

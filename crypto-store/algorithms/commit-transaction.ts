@@ -27,6 +27,7 @@ export function commitTransaction(transaction: IDBTransaction): void {
   }
   transaction.state = "finished";
   transaction.backend.scheduler.finish(transaction);
+  transaction.db.beforeLastEvent(transaction);
   fireEvent(new StoreEvent("complete"), transaction);
   transaction.db.afterTransaction(transaction, "complete");
 }

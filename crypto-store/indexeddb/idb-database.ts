@@ -140,13 +140,15 @@ export class IDBDatabase extends EventNode {
     this.backend.scheduler.add(transaction);
   }
 
+  /** Called before the last event of a transaction is fired: its handler may start new ones. @internal */
+  beforeLastEvent(transaction: IDBTransaction): void {
+    if (transaction === this.upgrade) this.upgrade = null;
+  }
+
   /** Called when the last event of a transaction has been fired. @internal */
   afterTransaction(transaction: IDBTransaction, outcome: "complete" | "abort"): void {
     this.#unfinished -= 1;
-    if (transaction === this.upgrade) {
-      this.upgrade = null;
-      this.onUpgradeOver?.(outcome);
-    }
+    if (transaction.mode === "versionchange") this.onUpgradeOver?.(outcome);
     this.#closeWhenDone();
   }
 
