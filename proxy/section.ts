@@ -4,22 +4,12 @@ import type { Logger } from "pino";
 import { Accounts } from "./accounts/accounts.ts";
 import { SectionDatabase } from "./accounts/section-database.ts";
 import type { Clock } from "./clock.ts";
-import { matchesRoomPattern, type SectionSettings } from "./config/settings.ts";
+import type { SectionSettings } from "./config/settings.ts";
 import type { MasterKey } from "./config/store-key.ts";
 import type { SessionHosts } from "./crypto/session-hosts.ts";
 import { Homeserver } from "./homeserver/homeserver.ts";
 import { EncryptionPins } from "./rooms/encryption-pins.ts";
-import { RoomEncryptionState } from "./rooms/room-encryption.ts";
-import { keysRoutes } from "./routes/keys.ts";
-import { loginRoutes } from "./routes/login.ts";
-import { logoutRoutes } from "./routes/logout.ts";
-import { readRoutes } from "./routes/read.ts";
-import { roomRoutes } from "./routes/rooms.ts";
-import { sendRoutes } from "./routes/send.ts";
-import { syncRoutes } from "./routes/sync.ts";
-import { versionsRoutes } from "./routes/versions.ts";
-import { wellKnownRoutes } from "./routes/well-known.ts";
-import { whoamiRoutes } from "./routes/whoami.ts";
+import { sectionRoutes } from "./routes/section-routes.ts";
 import { createSectionServer } from "./server.ts";
 import { OwnSyncLoops } from "./sync/own-sync-loops.ts";
 import { SectionSessions } from "./sync/section-sessions.ts";
@@ -83,24 +73,15 @@ export class Section {
       const parts = { section, hosts, accounts, database, pins, homeserver, logger };
       const sessions = new SectionSessions(parts);
       const loops = new OwnSyncLoops({ sessions, accounts, homeserver, clock, logger });
-      const routes = {
-        ...loginRoutes({ accounts, publicUrl: null }),
-        ...logoutRoutes(accounts),
-        ...whoamiRoutes(accounts),
-        ...wellKnownRoutes(null),
-        ...versionsRoutes(),
-        ...keysRoutes({ accounts, sessions }),
-        ...roomRoutes(pins, settings.hideEncryption),
-        ...readRoutes({ accounts, sessions }),
-        ...syncRoutes({ accounts, sessions, loops, clock }),
-        ...sendRoutes({
-          accounts,
-          sessions,
-          encryption: new RoomEncryptionState(pins, homeserver),
-          requiresEncryption: (roomId) => matchesRoomPattern(settings.requireEncryption, roomId),
-          onActive: (account) => loops.ensure(account),
-        }),
-      };
+      const routes = sectionRoutes({
+        settings,
+        accounts,
+        sessions,
+        loops,
+        pins,
+        homeserver,
+        clock,
+      });
       const front = { section: settings, homeserver, accounts, routes, logger, clock };
       const app = await createSectionServer(front);
       loops.resume();

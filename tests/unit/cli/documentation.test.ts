@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { commandsAsMarkdown } from "../../../cli/documentation.ts";
 import { exampleFile, keysAsMarkdown, replacePart } from "../../../proxy/config/documentation.ts";
 import { readSettings } from "../../../proxy/config/read-settings.ts";
+import { endpointsAsMarkdown } from "../../../proxy/matrix/endpoint-notes.ts";
 import { optionNames, schema } from "../../../proxy/config/schema.ts";
 
 const places = { home: "/h", configHome: "/h/.config", dataHome: "/h/.local/share" };
@@ -16,6 +17,7 @@ describe("generated documents are up to date", () => {
   it.each([
     ["docs/configuration.md", "keys", keysAsMarkdown()],
     ["docs/cli.md", "commands", commandsAsMarkdown()],
+    ["docs/endpoints.md", "endpoints", endpointsAsMarkdown()],
   ])("%s", (path, name, part) => {
     expect(read(path)).toBe(replacePart(read(path), name, part));
   });
