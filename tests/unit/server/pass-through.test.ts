@@ -216,7 +216,7 @@ describe("answers stream through untouched", () => {
     expect(response.headers["content-encoding"]).toBe("gzip");
   });
 
-  it("64 MiB each way without keeping them", async () => {
+  it("256 MiB each way without keeping them", async () => {
     const block = Buffer.alloc(1024 * 1024, "x");
     const { front } = await start((incoming, response) => incoming.pipe(response));
     const outgoing = request({ host: "127.0.0.1", port: front.port, path: PATH, method: "POST" });
@@ -229,13 +229,14 @@ describe("answers stream through untouched", () => {
       peakBytes = Math.max(peakBytes, process.memoryUsage().arrayBuffers);
     });
     const before = process.memoryUsage().arrayBuffers;
-    for (let block64 = 1; block64 < 64; block64 += 1) {
+    for (let blocks = 1; blocks < 256; blocks += 1) {
       if (!outgoing.write(block)) await once(outgoing, "drain");
     }
     outgoing.end();
     await once(response, "end");
-    expect(sizeBytes).toBe(64 * block.length);
-    expect(peakBytes - before).toBeLessThan(48 * block.length);
+    expect(sizeBytes).toBe(256 * block.length);
+    // Far above what waits for the garbage collector on a busy machine, far below what was sent.
+    expect(peakBytes - before).toBeLessThan(128 * block.length);
   });
 
   it("holds the homeserver back while the client does not read", async () => {
