@@ -8,6 +8,7 @@ import {
 import type { Logger } from "pino";
 
 import type { DeviceStore } from "../../crypto-store/index.ts";
+import { bundledEvents } from "../matrix/bundled-events.ts";
 import type { RoomId } from "../matrix/identifiers.ts";
 import { asObject, asString, type JsonObject, parseObject } from "../matrix/json.ts";
 import { megolmMessageIndex } from "../matrix/megolm-message.ts";
@@ -33,6 +34,9 @@ export type DecryptOutcome =
   | { readonly kind: "decrypted"; readonly event: JsonObject }
   | { readonly kind: "late"; readonly sessionId: string }
   | { readonly kind: "failed"; readonly reason: string };
+
+/** A thread's newest event comes with its own newest edit; nothing is bundled deeper. */
+const maxBundling = 2;
 
 interface Used {
   readonly at: number;
@@ -72,8 +76,18 @@ export class EventDecryptor {
     this.#logger = options.logger;
   }
 
-  /** Decrypts events in the order given; the outcomes stand in the same order. */
-  async decrypt(inputs: readonly EncryptedInput[]): Promise<DecryptOutcome[]> {
+  /**
+   * Decrypts events in the order given, with the events that are bundled with them; the outcomes
+   * stand in the same order.
+   */
+  decrypt(inputs: readonly EncryptedInput[]): Promise<DecryptOutcome[]> {
+    return this.#decryptAll(inputs, maxBundling);
+  }
+
+  async #decryptAll(
+    inputs: readonly EncryptedInput[],
+    bundling: number,
+  ): Promise<DecryptOutcome[]> {
     const outcomes: DecryptOutcome[] = [];
     const used: Used[] = [];
     for (const input of inputs) {
@@ -88,7 +102,37 @@ export class EventDecryptor {
       this.#logger.warn("an event repeats a message index of another event: not decrypted");
       outcomes[at] = { kind: "failed", reason: "replayed message index" };
     }
-    return outcomes;
+    return bundling === 0 ? outcomes : this.#decryptBundled(inputs, outcomes, bundling);
+  }
+
+  /** What is bundled with an event and cannot be decrypted stays the ciphertext that it is. */
+  async #decryptBundled(
+    inputs: readonly EncryptedInput[],
+    outcomes: readonly DecryptOutcome[],
+    bundling: number,
+  ): Promise<DecryptOutcome[]> {
+    const shown = [...outcomes];
+    const bundled = outcomes.flatMap((outcome, at) =>
+      outcome.kind !== "decrypted"
+        ? []
+        : bundledEvents(outcome.event)
+            .filter(({ event }) => readMegolmEvent(event) !== null)
+            .map((place) => ({ at, place, roomId: inputs[at]?.roomId })),
+    );
+    if (bundled.length === 0) return shown;
+    const within = await this.#decryptAll(
+      bundled.flatMap(({ place, roomId }) =>
+        roomId === undefined ? [] : [{ roomId, event: place.event }],
+      ),
+      bundling - 1,
+    );
+    for (const [index, { at, place }] of bundled.entries()) {
+      const outer = shown[at];
+      const inner = within[index];
+      if (outer?.kind !== "decrypted" || inner?.kind !== "decrypted") continue;
+      shown[at] = { kind: "decrypted", event: place.replace(outer.event, inner.event) };
+    }
+    return shown;
   }
 
   async #decryptOne({ roomId, event }: EncryptedInput): Promise<DecryptOutcome> {

@@ -1,3 +1,4 @@
+import { bundledEvents } from "./bundled-events.ts";
 import { asObject, asString, isObject, type JsonObject } from "./json.ts";
 
 /**
@@ -28,13 +29,21 @@ export function readEncryptionState(event: JsonObject): JsonObject | null {
   return asObject(event["content"]) ?? {};
 }
 
+/** Events are bundled with events; deeper than this nothing is decrypted, and no mark believed. */
+const maxBundling = 4;
+
 /**
- * Removes marks that only Kirjava may set from an event as it came in.
+ * Removes marks that only Kirjava may set from an event as it came in, and from those bundled with it.
  *
  * @returns whether there was one
  */
-export function stripMarks(event: JsonObject): boolean {
+export function stripMarks(event: JsonObject, bundling = maxBundling): boolean {
   let found = false;
+  if (bundling > 0) {
+    for (const bundled of bundledEvents(event)) {
+      if (stripMarks(bundled.event, bundling - 1)) found = true;
+    }
+  }
   for (const mark of ["decrypted", "verified"]) {
     if (Object.hasOwn(event, mark)) {
       // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- fixed names, own property
