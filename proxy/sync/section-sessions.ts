@@ -8,6 +8,7 @@ import type {
   EncryptArgs,
   OpenResult,
   ReadArgs,
+  ReadResult,
   SeenEncryption,
   SyncArgs,
   SyncResult,
@@ -84,10 +85,10 @@ export class SectionSessions {
   }
 
   /** Decrypts a response that is no sync; its pins are durable when the promise resolves. */
-  async read(device: DeviceAddress, args: ReadArgs): Promise<Uint8Array> {
+  async read(device: DeviceAddress, args: ReadArgs): Promise<ReadResult> {
     const result = await this.#options.hosts.call("read", device, this.#openingOf, [args]);
     this.#pin(result.pins);
-    return result.body;
+    return result;
   }
 
   /** Closes a device's session where it is open. */
