@@ -17,6 +17,10 @@ import {
   type TimelineRules,
 } from "./room-timeline.ts";
 
+/** The state at the end of the timeline, where the client asked for that. */
+const afterMembers = ["state_after", "org.matrix.msc4222.state_after"];
+const stateMembers = ["state", ...afterMembers];
+
 /** A room's part of a sync response, with what is owed for it. */
 interface RoomPart {
   readonly room: JsonObject;
@@ -112,9 +116,11 @@ export class SyncResponse {
       if (list === null) continue;
       for (const [roomId, room] of Object.entries(list)) {
         if (!isObject(room)) continue;
-        let dropped = filterEvents(room["timeline"], timeline, eventFields);
-        for (const member of ["state", "state_after", "org.matrix.msc4222.state_after"]) {
-          dropped += filterEvents(room[member], state, eventFields);
+        const hidden = filterEvents(room["timeline"], timeline, eventFields);
+        let dropped = hidden.length;
+        showAsState(room, hidden);
+        for (const member of stateMembers) {
+          dropped += filterEvents(room[member], state, eventFields).length;
         }
         // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- a map by room id
         if (dropped > 0 && hasNoEvents(room)) delete list[roomId];
@@ -193,20 +199,43 @@ function hideEncryptionState(room: JsonObject): void {
   }
 }
 
-/** Filters `part.events` in place; returns how many were dropped. */
+/** Filters `part.events` in place; returns what was dropped. */
 function filterEvents(
   part: unknown,
   filter: JsonObject,
   eventFields: readonly (readonly string[])[] | null,
-): number {
+): JsonObject[] {
   const object = asObject(part);
   const events = object?.["events"];
-  if (object === null || !Array.isArray(events)) return 0;
+  if (object === null || !Array.isArray(events)) return [];
   const before = events.filter(isObject);
   const kept = before.filter((event) => passesEventFilter(event, filter));
   object["events"] =
     eventFields === null ? kept : kept.map((event) => pruneEvent(event, eventFields));
-  return before.length - kept.length;
+  return before.filter((event) => !passesEventFilter(event, filter));
+}
+
+/**
+ * The homeserver leaves out of `state` what it shows in the timeline. State that the client does not
+ * see there, because only Kirjava asked for it, has to be in `state` then.
+ */
+function showAsState(room: JsonObject, hidden: readonly JsonObject[]): void {
+  if (afterMembers.some((member) => Object.hasOwn(room, member))) return;
+  const changes = new Map(
+    hidden
+      .filter((event) => typeof event["state_key"] === "string")
+      .map((event) => [stateName(event), event]),
+  );
+  if (changes.size === 0) return;
+  const state = asObject(room["state"]) ?? {};
+  const older = asArray(state["events"]).filter(
+    (event) => !isObject(event) || !changes.has(stateName(event)),
+  );
+  room["state"] = { ...state, events: [...older, ...changes.values()] };
+}
+
+function stateName(event: JsonObject): string {
+  return JSON.stringify([event["type"], event["state_key"]]);
 }
 
 function hasNoEvents(room: JsonObject): boolean {
