@@ -135,23 +135,25 @@ function splitField(field: unknown): string[] {
 /** A copy of the event with only the members that `event_fields` names. */
 export function pruneEvent(event: JsonObject, fields: readonly (readonly string[])[]): JsonObject {
   const pruned: JsonObject = {};
-  for (const path of fields) {
-    let from: JsonObject = event;
-    let to: JsonObject = pruned;
-    for (const [depth, name] of path.entries()) {
-      if (!Object.hasOwn(from, name)) break;
-      const value = from[name];
-      if (depth === path.length - 1) {
-        to[name] = value;
-      } else {
-        if (!isObject(value)) break;
-        const next = Object.hasOwn(to, name) ? asObject(to[name]) : null;
-        const child = next ?? {};
-        to[name] = child;
-        from = value;
-        to = child;
-      }
-    }
-  }
+  for (const path of fields) copyMember(event, pruned, path);
   return pruned;
+}
+
+/** Nothing is made on the way to a member that is not there. */
+function copyMember(
+  from: JsonObject,
+  to: JsonObject,
+  [name = "", ...rest]: readonly string[],
+): void {
+  if (name === "__proto__" || !Object.hasOwn(from, name)) return;
+  const value = from[name];
+  if (rest.length === 0) {
+    to[name] = value;
+    return;
+  }
+  if (!isObject(value)) return;
+  const before = Object.hasOwn(to, name) ? asObject(to[name]) : null;
+  const within = before === null ? {} : { ...before };
+  copyMember(value, within, rest);
+  if (Object.keys(within).length > 0) to[name] = within;
 }

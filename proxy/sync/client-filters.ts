@@ -44,6 +44,10 @@ export class ClientFilters {
       method: "GET",
       path: filterPath(call, userId, `/${encodeURIComponent(id)}`),
     });
+    if (response.statusCode === 404) {
+      // What /sync itself answers: only of the filter's own endpoint it is the 404.
+      throw new MatrixError(400, "M_INVALID_PARAM", "there is no filter with this id");
+    }
     const filter = asObject(parseObject(response.body.toString("utf8")));
     if (response.statusCode !== 200 || filter === null) {
       const errcode = filter?.["errcode"];
