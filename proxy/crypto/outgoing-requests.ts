@@ -37,7 +37,8 @@ const uploadRefillMs = 60_000;
  * Sends what the engine wants sent and hands it the answers.
  *
  * A run covers everything that was due when it started; who calls {@link flush} waits for a run that
- * started no earlier. A request of a kind that is not known here throws: it is never marked as sent.
+ * started no earlier. A homeserver that cannot be reached ends a run at once: a send may be waiting,
+ * and who asked for the run tries again. A request of a kind that is not known here throws: it is never marked as sent.
  */
 export class OutgoingRequests {
   readonly #machine: OlmMachine;
@@ -87,7 +88,8 @@ export class OutgoingRequests {
     if (request instanceof KeysUploadRequest) return this.#upload(request);
     if (request instanceof KeysQueryRequest) {
       const body = withTimeout(request.body, deadlineMs);
-      const answer = await this.#api.call("POST", "/v3/keys/query", { body, ...deadline });
+      const options = { body, ...deadline, failFast: true };
+      const answer = await this.#api.call("POST", "/v3/keys/query", options);
       return this.#sent(request.id, RequestType.KeysQuery, answer);
     }
     if (request instanceof KeysClaimRequest) {
@@ -134,7 +136,10 @@ export class OutgoingRequests {
       return;
     }
     try {
-      const answer = await this.#api.call("POST", "/v3/keys/upload", { body: request.body });
+      const answer = await this.#api.call("POST", "/v3/keys/upload", {
+        body: request.body,
+        failFast: true,
+      });
       await this.#sent(request.id, RequestType.KeysUpload, answer);
       this.#lastUploadMs = this.#clock.now();
     } catch (error) {

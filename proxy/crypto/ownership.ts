@@ -58,7 +58,10 @@ export class DeviceOwnership {
   async #ask(): Promise<void> {
     const { userId, deviceId } = this.#device;
     const body = JSON.stringify({ device_keys: { [userId]: [deviceId] } });
-    const answer = await this.#api.json("POST", "/v3/keys/query", { body });
+    const answer = await this.#api.json("POST", "/v3/keys/query", {
+      body,
+      failFast: true,
+    });
     const ofUser = asObject(asObject(answer["device_keys"])?.[userId]);
     const keys = asObject(asObject(ofUser?.[deviceId])?.["keys"]);
     const known = asString(keys?.[`ed25519:${deviceId}`]);

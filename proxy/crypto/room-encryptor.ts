@@ -196,6 +196,8 @@ export class RoomEncryptor {
     let complete = true;
     const tolerate = (what: string) => (error: unknown) => {
       if (error instanceof MatrixError && error.name === "TokenRejected") throw error;
+      // Not a server that is slow but no homeserver at all: the client is told, and tries again.
+      if (error instanceof MatrixError && error.name === "HomeserverUnreachable") throw error;
       this.#context.logger.warn({ err: error }, `${what}; the next message tries again`);
       complete = false;
     };
