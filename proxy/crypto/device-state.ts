@@ -45,4 +45,9 @@ export const deviceStateMigrations: readonly Migration[] = [
       );
     `,
   },
+  {
+    version: 2,
+    // The highest id that the inbox had given out when the position was first taken.
+    sql: "ALTER TABLE feed_position ADD COLUMN inbox_upto INTEGER NOT NULL DEFAULT 0;",
+  },
 ];

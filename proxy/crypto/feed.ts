@@ -222,7 +222,7 @@ export class Feed {
       );
       for (const event of fresh) seen.run(identityOf(event), now);
       if (part.since !== null) inbox.acknowledgeAtServer(database, part.since, part.serial);
-      if (application.length > 0) inbox.take(database, application, part.nextBatch);
+      if (application.length > 0) inbox.take(database, application, part);
       inbox.prune(database, part.oldestSerial);
       if (part.nextBatch !== this.#position) {
         notePosition(database, part.nextBatch, now);
@@ -282,7 +282,11 @@ export interface FeedOptions {
 
 function notePosition(database: Database, token: string, now: number): void {
   database
-    .prepare("INSERT OR REPLACE INTO feed_position (token, at_ms) VALUES (?, ?)")
+    .prepare(
+      `INSERT INTO feed_position (token, at_ms, inbox_upto)
+       VALUES (?, ?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'inbox'), 0))
+       ON CONFLICT (token) DO UPDATE SET at_ms = excluded.at_ms`,
+    )
     .run(token, now);
   database
     .prepare("INSERT OR REPLACE INTO session_value (name, value) VALUES ('feed-position', ?)")

@@ -46,9 +46,27 @@ export const inbox = {
       .run(maxWaiting);
   },
 
-  /** Takes the application events of one response; those that were taken before are left out. */
-  take(database: Database, events: readonly InboxEvent[], takenWith: string): void {
-    const known = database.prepare("SELECT count(*) FROM inbox WHERE identity = ?").pluck();
+  /**
+   * Takes the application events of one response; those that were taken before are left out.
+   *
+   * The response cannot show what the homeserver was told of before the request and what came no later
+   * than the position that the request started from: an equal event is then a new one. Without the
+   * second condition an old answer out of the homeserver's cache would count as news.
+   */
+  take(
+    database: Database,
+    events: readonly InboxEvent[],
+    place: { readonly since: string | null; readonly nextBatch: string; readonly serial: number },
+  ): void {
+    const { since, nextBatch: takenWith, serial } = place;
+    const count = database
+      .prepare(
+        `SELECT count(*) FROM inbox WHERE identity = @identity AND NOT (
+           server_ack IS NOT NULL AND server_ack <= @serial AND (taken_with = @since
+             OR id <= (SELECT inbox_upto FROM feed_position WHERE token = @since)) IS TRUE)`,
+      )
+      .pluck();
+    const known = (identity: string) => count.get({ identity, serial, since }) as number;
     const insert = database.prepare(
       "INSERT INTO inbox (identity, event, taken_with) VALUES (?, ?, ?)",
     );
@@ -57,7 +75,7 @@ export const inbox = {
       const text = JSON.stringify(event);
       const identity = createHash("sha256").update(text).digest("base64url");
       let left = copies.get(identity);
-      left ??= unique ? 0 : (known.get(identity) as number);
+      left ??= unique ? 0 : known(identity);
       copies.set(identity, Math.max(0, left - 1));
       if (left === 0) insert.run(identity, text, takenWith);
     }

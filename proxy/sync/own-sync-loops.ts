@@ -52,7 +52,8 @@ export class OwnSyncLoops {
   readonly #logger: Logger;
   readonly #loops = new Map<string, DeviceLoop>();
   readonly #running = new Set<Promise<void>>();
-  #nextSerial = 1;
+  /** Starts at the time, so that numbers on disk are smaller after a restart. */
+  #nextSerial: number;
   #stopped = false;
 
   constructor(options: {
@@ -67,6 +68,7 @@ export class OwnSyncLoops {
     this.#homeserver = options.homeserver;
     this.#clock = options.clock;
     this.#logger = options.logger;
+    this.#nextSerial = options.clock.now();
     options.accounts.onChange(({ kind, address }) => {
       if (kind === "gone") this.#forget(address);
     });
