@@ -1,13 +1,15 @@
 import { configDefaults, defineConfig } from "vitest/config";
 
-import { excludedFiles } from "./tests/support/manifest.ts";
+import { excludedFiles, includedNames } from "./tests/support/manifest.ts";
 
+const names = includedNames(process.env);
 const report = process.env["KIRJAVA_TEST_REPORT"] ?? "";
 
 export default defineConfig({
   test: {
     include: ["tests/{unit,differential,integration,scenarios}/**/*.test.ts"],
     exclude: [...configDefaults.exclude, ...excludedFiles(process.env)],
+    ...(names === null ? {} : { testNamePattern: names }),
     testTimeout: 60_000,
     hookTimeout: 120_000,
     maxWorkers: 2,
