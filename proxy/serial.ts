@@ -23,20 +23,18 @@ export class SharedRun<T> {
     this.#work = work;
   }
 
-  /** Resolves with the outcome of a run that started no earlier than this call. */
+  /** Resolves with the outcome of a run that starts no earlier than this call. */
   run(): Promise<T> {
+    if (this.#next !== null) return this.#next;
     if (this.#running === null) return this.#start();
-    this.#next ??= this.#running.then(
-      () => this.#startNext(),
-      () => this.#startNext(),
-    );
+    // Until the waiting run starts nobody starts another one, even where the first has just ended:
+    // who came in between would be handed a run that is older than its call.
+    const startNext = () => {
+      this.#next = null;
+      return this.#start();
+    };
+    this.#next = this.#running.then(startNext, startNext);
     return this.#next;
-  }
-
-  /** A caller that came just as the run ended may have started one already: it serves as well. */
-  #startNext(): Promise<T> {
-    this.#next = null;
-    return this.#running ?? this.#start();
   }
 
   #start(): Promise<T> {
