@@ -27,8 +27,8 @@ export function withoutCursors(target: string): string {
   for (const name of positions) {
     const value = query.get(name);
     if (value === null) continue;
-    const { upstream, cursor } = parseSyncToken(value);
-    if (cursor !== null) changes[name] = upstream;
+    const { upstream } = parseSyncToken(value);
+    if (upstream !== value) changes[name] = upstream;
   }
   return withQuery(target, changes);
 }

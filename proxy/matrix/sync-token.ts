@@ -7,16 +7,18 @@ export interface SyncToken {
   readonly cursor: number | null;
 }
 
-const marked = /^(.*)~k([1-9]\d{0,14})$/s;
+const marked = /^(.*)~k(0|[1-9]\d{0,14})$/s;
 
 /** Splits a position that a client presents. */
 export function parseSyncToken(token: string): SyncToken {
   const match = marked.exec(token);
   if (match === null) return { upstream: token, cursor: null };
-  return { upstream: match[1] ?? "", cursor: Number(match[2]) };
+  // Cursors start at 1: zero says that what stands before it is all the homeserver's.
+  return { upstream: match[1] ?? "", cursor: Number(match[2]) || null };
 }
 
 /** Puts a position together for a client. */
 export function formatSyncToken(token: SyncToken): string {
-  return token.cursor === null ? token.upstream : `${token.upstream}~k${token.cursor}`;
+  if (token.cursor === null && !marked.test(token.upstream)) return token.upstream;
+  return `${token.upstream}~k${token.cursor ?? 0}`;
 }
