@@ -33,6 +33,7 @@ export interface PassThroughOptions {
 
 /** Under this key the request travels through reply-from's copies of the headers to {@link Upstream.request}. */
 const REQUEST = Symbol("request");
+const MEDIA_TYPE = /^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+(?:\s*;|$)/;
 /** Longest body of a 401 that is looked into. */
 const MAX_ERROR_BYTES = 64 * 1024;
 
@@ -50,6 +51,14 @@ export async function registerPassThrough(
 ): Promise<void> {
   const { homeserver, cors, watch } = options;
   const upstream = new Upstream(homeserver);
+  // fastify's own parser of text/plain would read the body, of 1 MiB at most, before it can stream.
+  app.removeAllContentTypeParsers();
+  app.addHook("onRequest", (request, _reply, done) => {
+    const type = request.raw.headers["content-type"];
+    // fastify answers 415 to what is no media type; that is the homeserver's to judge. Upstream reads the raw headers.
+    if (type !== undefined && !MEDIA_TYPE.test(type)) request.headers = { "content-type": "a/b" };
+    done();
+  });
   await app.register(httpProxy, {
     // Only the origin counts, and only formally: Upstream sets the whole target.
     upstream: homeserver.url.origin,
