@@ -6,7 +6,7 @@ import type { Clock } from "../clock.ts";
 import type { OwnRequests } from "../homeserver/own-requests.ts";
 import { MatrixError } from "../matrix/errors.ts";
 import type { RoomId } from "../matrix/identifiers.ts";
-import { asString, isObject, type JsonObject } from "../matrix/json.ts";
+import { asString, type JsonObject, parseObject } from "../matrix/json.ts";
 import { formatSyncToken } from "../matrix/sync-token.ts";
 import { DeviceChanges } from "./device-changes.ts";
 import { deviceStateMigrations } from "./device-state.ts";
@@ -372,10 +372,9 @@ function readStanding(store: DeviceStore, opening: DeviceOpening): Promise<Stand
 }
 
 function parseBody(body: Uint8Array): JsonObject {
-  const parsed: unknown = JSON.parse(
-    Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString(),
-  );
-  if (!isObject(parsed))
+  const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString();
+  const parsed = parseObject(text);
+  if (parsed === null)
     throw new MatrixError(502, "M_UNKNOWN", "the homeserver sent no JSON object");
   return parsed;
 }

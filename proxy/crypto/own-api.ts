@@ -1,5 +1,6 @@
 import { type OwnRequests } from "../homeserver/own-requests.ts";
-import { isObject, type JsonObject, parseObject } from "../matrix/json.ts";
+import { MatrixError } from "../matrix/errors.ts";
+import { type JsonObject, parseObject } from "../matrix/json.ts";
 import { OwnRequestRefused, TokenRejected } from "./errors.ts";
 
 /** What a request carries besides its path. */
@@ -54,13 +55,25 @@ export class OwnApi {
     );
   }
 
-  /** As {@link call}, parsed; an answer that is no object counts as an empty one. */
+  /**
+   * As {@link call}, parsed.
+   *
+   * @throws MatrixError 502 where the answer is no JSON object: it says nothing then
+   */
   async json(
     method: "GET" | "POST" | "PUT",
     path: string,
     options: OwnCall = {},
   ): Promise<JsonObject> {
-    const parsed: unknown = JSON.parse(await this.call(method, path, options));
-    return isObject(parsed) ? parsed : {};
+    const parsed = parseObject(await this.call(method, path, options));
+    if (parsed === null) {
+      const what = `${method} ${path.split("?")[0] ?? ""}`;
+      throw new MatrixError(
+        502,
+        "M_UNKNOWN",
+        `the homeserver answered ${what} with no JSON object`,
+      );
+    }
+    return parsed;
   }
 }

@@ -47,19 +47,30 @@ export function roomRoutes(pins: EncryptionPins, hide: boolean): Handlers {
     roomState: async (call): Promise<Reply> => {
       const response = await call.forward({ maxBytes: maxStateBytes });
       if (response.statusCode !== 200) return response;
-      const events: unknown = JSON.parse(response.body.toString("utf8"));
-      for (const event of asArray(events).filter(isObject)) {
+      const events = parseArray(response.body.toString("utf8"));
+      for (const event of events.filter(isObject)) {
         const content = readEncryptionState(event);
         if (content !== null) pins.pin((call.params["roomId"] ?? "") as RoomId, content);
       }
       if (!hide) return response;
-      const shown = withoutEncryptionState(asArray(events));
+      const shown = withoutEncryptionState(events);
       return { ...response, body: JSON.stringify(shown) };
     },
 
     members: forwardWithoutCursors,
     keysChanges: forwardWithoutCursors,
   };
+}
+
+function parseArray(text: string): unknown[] {
+  let parsed: unknown = null;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    // Told below: what is no JSON is no list either.
+  }
+  if (Array.isArray(parsed)) return parsed;
+  throw new MatrixError(502, "M_UNKNOWN", "the homeserver sent no list of events");
 }
 
 /** Clients present positions of a sync here too; the homeserver gets its own part of them. */
