@@ -24,10 +24,17 @@ export class Backend {
   readonly scheduler = new Scheduler();
   /** Set when the store is being closed: nothing new is opened. */
   isClosing = false;
+  /** Groups under way: while there is one, what is committed becomes durable with the next {@link settle}. */
+  groups = 0;
   readonly #databases = new Map<string, OpenableDatabase>();
   readonly #begin;
   readonly #commit;
   readonly #rollback;
+  readonly #beginInner;
+  readonly #commitInner;
+  readonly #rollbackInner;
+  #isInner = false;
+  #hasUnsettled = false;
 
   constructor(database: Database, path: string) {
     this.database = database;
@@ -37,20 +44,54 @@ export class Backend {
     this.#begin = database.prepare("BEGIN IMMEDIATE");
     this.#commit = database.prepare("COMMIT");
     this.#rollback = database.prepare("ROLLBACK");
+    this.#beginInner = database.prepare("SAVEPOINT inner");
+    this.#commitInner = database.prepare("RELEASE inner");
+    this.#rollbackInner = database.prepare("ROLLBACK TO inner");
+  }
+
+  /** Whether something was committed that is not durable yet. */
+  get hasUnsettled(): boolean {
+    return this.#hasUnsettled;
   }
 
   begin(): void {
-    this.#begin.run();
+    this.#requireWhole();
+    this.#isInner = this.database.inTransaction;
+    (this.#isInner ? this.#beginInner : this.#begin).run();
   }
 
-  /** Durable when it returns. */
+  /** Durable when it returns, unless a group is under way. */
   commit(): void {
-    this.#commit.run();
+    if (this.#isInner) this.#commitInner.run();
+    this.#isInner = false;
+    if (this.groups === 0) this.settle();
+    else this.#hasUnsettled = true;
   }
 
+  /** Makes everything durable that was committed. */
+  settle(): void {
+    this.#requireWhole();
+    if (this.database.inTransaction) this.#commit.run();
+    this.#hasUnsettled = false;
+  }
+
+  /** Undoes the present transaction, and no other of its group. */
   rollback(): void {
     // A full disk makes SQLite roll back by itself.
-    if (this.database.inTransaction) this.#rollback.run();
+    if (!this.database.inTransaction) return;
+    if (this.#isInner) {
+      this.#rollbackInner.run();
+      this.#commitInner.run();
+    } else {
+      this.#rollback.run();
+    }
+    this.#isInner = false;
+  }
+
+  /** A disk that fails in the middle of a group takes with it what its owner believes to be stored. */
+  #requireWhole(): void {
+    if (!this.#hasUnsettled || this.database.inTransaction) return;
+    throw new Error("writes were lost: make room on the disk and restart");
   }
 
   openable(name: string): OpenableDatabase {

@@ -27,6 +27,7 @@ export class DeviceStore {
   readonly mountName: string;
   readonly #backend: Backend;
   #closing: Promise<void> | null = null;
+  #settling: Promise<void> | null = null;
 
   private constructor(backend: Backend) {
     this.#backend = backend;
@@ -56,9 +57,39 @@ export class DeviceStore {
     return this.#exclusively(() => runInTransaction(this.#backend, work));
   }
 
+  /**
+   * Runs `work`, whose IndexedDB transactions are made durable together: with one write to the disk instead of one each. They are
+   * durable when the promise resolves, not when they complete. So is whatever else is done on this store meanwhile: nothing of it
+   * may be shown to the outside before {@link settled}.
+   */
+  async grouped<T>(work: () => Promise<T>): Promise<T> {
+    this.#backend.groups += 1;
+    try {
+      return await work();
+    } finally {
+      this.#backend.groups -= 1;
+      await this.settled();
+    }
+  }
+
+  /** Resolves when everything is durable that was complete at the time of the call. */
+  settled(): Promise<void> {
+    if (!this.#backend.hasUnsettled) return Promise.resolve();
+    // Whoever comes before the turn starts is served by it.
+    this.#settling ??= this.#takeTurn(
+      () => {
+        this.#settling = null;
+        this.#backend.settle();
+      },
+      () => false,
+    );
+    return this.#settling;
+  }
+
   /** Writes the log back into the file and empties it, when no transaction is running. */
   checkpoint(): Promise<void> {
     return this.#exclusively(() => {
+      this.#backend.settle();
       this.#backend.database.pragma("wal_checkpoint(TRUNCATE)");
     });
   }
@@ -76,17 +107,25 @@ export class DeviceStore {
     for (const openable of this.#backend.openables()) {
       for (const connection of openable.connections) connection.close();
     }
-    this.#backend.database.close();
+    try {
+      this.#backend.settle();
+    } finally {
+      this.#backend.database.close();
+    }
   }
 
   /** Waits for its turn, then has the connection to itself while `work` runs. */
   #exclusively<T>(work: () => T): Promise<T> {
+    return this.#takeTurn(work, () => true);
+  }
+
+  #takeTurn<T>(work: () => T, conflictsWith: Turn["conflictsWith"]): Promise<T> {
     const { scheduler, path } = this.#backend;
     return new Promise((resolve, reject) => {
       if (this.#closing !== null) throw new Error(`${path}: the device store is closed`);
       const turn: Turn = {
         writes: true,
-        conflictsWith: () => true,
+        conflictsWith,
         start: () => {
           try {
             resolve(work());
@@ -114,6 +153,7 @@ function runInTransaction<T>(backend: Backend, work: (database: Database) => T):
       );
     }
     backend.commit();
+    backend.settle();
     return result;
   } catch (error) {
     backend.rollback();

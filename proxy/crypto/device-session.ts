@@ -101,7 +101,7 @@ export class DeviceSession {
     this.#generation = loaded.standing.generation;
     this.#store = store;
     this.#machine = machine;
-    this.#api = new OwnApi(context.requests, opening.token);
+    this.#api = new OwnApi(context.requests, opening.token, () => store.settled());
     this.#ownership = new DeviceOwnership({
       device: opening,
       machine,

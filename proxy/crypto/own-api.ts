@@ -16,11 +16,14 @@ export interface OwnCall {
 /** Requests that a device session makes in its device's name, with the newest token it was given. */
 export class OwnApi {
   readonly #requests: OwnRequests;
+  readonly #settled: () => Promise<void>;
   #token: string;
 
-  constructor(requests: OwnRequests, token: string) {
+  /** @param settled - resolves when what the device did so far is durable: no request shows what a crash could undo */
+  constructor(requests: OwnRequests, token: string, settled: () => Promise<void>) {
     this.#requests = requests;
     this.#token = token;
+    this.#settled = settled;
   }
 
   setToken(token: string): void {
@@ -36,6 +39,7 @@ export class OwnApi {
    * @throws {OwnRequestRefused} any other answer that is not 2xx
    */
   async call(method: "GET" | "POST" | "PUT", path: string, options: OwnCall = {}): Promise<string> {
+    await this.#settled();
     const response = await this.#requests.json({
       method,
       path: `/_matrix/client${path}`,

@@ -15,9 +15,10 @@ import type { RoomId } from "../matrix/identifiers.ts";
 import { asString, parseObject } from "../matrix/json.ts";
 import { megolmMessageIndex } from "../matrix/megolm-message.ts";
 import { failpoint } from "../observe/failpoint.ts";
-import { SerialQueue, SharedRun } from "../serial.ts";
+import { SharedRun } from "../serial.ts";
 import { withDeadline } from "./deadline.ts";
 import type { DeviceChanges } from "./device-changes.ts";
+import { EncryptQueue, type PassedSend, sameEncryption } from "./encrypt-queue.ts";
 import type { EngineCalls } from "./engine-calls.ts";
 import { collectStrategy, engineRoom, engineUsers } from "./engine.ts";
 import { OwnRequestRefused, UnsupportedAlgorithm, UntrustedDevices } from "./errors.ts";
@@ -91,7 +92,7 @@ export class RoomEncryptor {
   readonly #context: EncryptorContext;
   readonly #roomId: RoomId;
   readonly #engineRoom: EngineRoomId;
-  readonly #serial = new SerialQueue();
+  readonly #queue: EncryptQueue;
   readonly #barrier: SharedRun<Recipients>;
   #visibility: { readonly value: HistoryVisibility; readonly atMs: number } | null = null;
   #recipients: Recipients | null = null;
@@ -108,6 +109,16 @@ export class RoomEncryptor {
     this.#roomId = roomId;
     this.#engineRoom = room;
     this.#barrier = new SharedRun(() => this.#passBarrier());
+    this.#queue = new EncryptQueue({
+      store: context.store,
+      prepare: async ({ recipients, encryption }) => {
+        await this.#share(recipients, encryption);
+        failpoint("share-to-send");
+      },
+      room: ({ encryption }) =>
+        this.#outbound === null ? 0 : rotation(encryption).messages - this.#outbound.messages,
+      encrypt: (send) => this.#encryptNow(send),
+    });
   }
 
   /** Membership or history visibility changed, as a sync showed: asked anew at the next send. */
@@ -127,18 +138,18 @@ export class RoomEncryptor {
     if (encryption.algorithm !== "m.megolm.v1.aes-sha2") {
       throw new UnsupportedAlgorithm(this.#roomId, encryption.algorithm);
     }
-    const fresh = this.#context.freshness === "stream" && this.#recipients !== null;
-    const recipients = fresh ? this.#recipients : await this.#barrier.run();
-    return this.#serial.run(async () => {
-      await this.#share(recipients ?? (await this.#barrier.run()), encryption);
-      failpoint("share-to-send");
-      const { machine, engine } = this.#context;
-      const text = await engine.call(() =>
-        machine.encryptRoomEvent(this.#engineRoom, eventType, content),
-      );
-      await this.#noteUse(text);
-      return text;
-    });
+    const fresh = this.#context.freshness === "stream" ? this.#recipients : null;
+    const recipients = fresh ?? (await this.#barrier.run());
+    return this.#queue.add({ eventType, content, encryption, recipients });
+  }
+
+  async #encryptNow({ eventType, content }: PassedSend): Promise<string> {
+    const { machine, engine } = this.#context;
+    const text = await engine.call(() =>
+      machine.encryptRoomEvent(this.#engineRoom, eventType, content),
+    );
+    await this.#noteUse(text);
+    return text;
   }
 
   async #passBarrier(): Promise<Recipients> {
@@ -254,8 +265,7 @@ export class RoomEncryptor {
       !this.#context.changes.changedSince(shared.change, recipients.users) &&
       shared.recipients.historyVisibility === recipients.historyVisibility &&
       sameMembers(shared.recipients.users, recipients.users) &&
-      shared.encryption.rotationPeriodMs === encryption.rotationPeriodMs &&
-      shared.encryption.rotationPeriodMessages === encryption.rotationPeriodMessages
+      sameEncryption(shared.encryption, encryption)
     );
   }
 
