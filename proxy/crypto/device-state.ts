@@ -50,4 +50,16 @@ export const deviceStateMigrations: readonly Migration[] = [
     // The highest id that the inbox had given out when the position was first taken.
     sql: "ALTER TABLE feed_position ADD COLUMN inbox_upto INTEGER NOT NULL DEFAULT 0;",
   },
+  {
+    version: 3,
+    sql: `
+      CREATE INDEX inbox_by_identity ON inbox (identity);
+      -- Further next_batch tokens that came with an event, of other streams than the one it was taken from.
+      CREATE TABLE inbox_shown (
+        token TEXT NOT NULL, inbox_id INTEGER NOT NULL REFERENCES inbox ON DELETE CASCADE,
+        PRIMARY KEY (token, inbox_id)
+      ) WITHOUT ROWID;
+      CREATE INDEX inbox_shown_by_id ON inbox_shown (inbox_id);
+    `,
+  },
 ];

@@ -30,8 +30,11 @@ export const inbox = {
    */
   acknowledgeAtServer(database: Database, since: string, serial: number): void {
     database
-      .prepare("UPDATE inbox SET server_ack = ? WHERE taken_with = ? AND server_ack IS NULL")
-      .run(serial, since);
+      .prepare(
+        `UPDATE inbox SET server_ack = @serial WHERE server_ack IS NULL AND (taken_with = @since
+           OR id IN (SELECT inbox_id FROM inbox_shown WHERE token = @since))`,
+      )
+      .run({ serial, since });
   },
 
   /** Removes what neither the homeserver will show again nor the client needs again. */
@@ -59,25 +62,30 @@ export const inbox = {
     place: { readonly since: string | null; readonly nextBatch: string; readonly serial: number },
   ): void {
     const { since, nextBatch: takenWith, serial } = place;
-    const count = database
+    const showable = database
       .prepare(
-        `SELECT count(*) FROM inbox WHERE identity = @identity AND NOT (
+        `SELECT id FROM inbox WHERE identity = @identity AND NOT (
            server_ack IS NOT NULL AND server_ack <= @serial AND (taken_with = @since
-             OR id <= (SELECT inbox_upto FROM feed_position WHERE token = @since)) IS TRUE)`,
+             OR id <= (SELECT inbox_upto FROM feed_position WHERE token = @since)) IS TRUE) ORDER BY id`,
       )
       .pluck();
-    const known = (identity: string) => count.get({ identity, serial, since }) as number;
+    const known = (identity: string) => showable.all({ identity, serial, since }) as number[];
+    // Another stream's position acknowledges the event as well.
+    const show = database.prepare(
+      "INSERT OR IGNORE INTO inbox_shown (token, inbox_id) VALUES (?, ?)",
+    );
     const insert = database.prepare(
       "INSERT INTO inbox (identity, event, taken_with) VALUES (?, ?, ?)",
     );
-    const copies = new Map<string, number>();
+    const copies = new Map<string, number[]>();
     for (const { event, unique } of events) {
       const text = JSON.stringify(event);
       const identity = createHash("sha256").update(text).digest("base64url");
-      let left = copies.get(identity);
-      left ??= unique ? 0 : known(identity);
-      copies.set(identity, Math.max(0, left - 1));
-      if (left === 0) insert.run(identity, text, takenWith);
+      const left = copies.get(identity) ?? (unique ? [] : known(identity));
+      copies.set(identity, left);
+      const copy = left.shift();
+      if (copy === undefined) insert.run(identity, text, takenWith);
+      else show.run(takenWith, copy);
     }
   },
 
