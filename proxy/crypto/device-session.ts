@@ -213,7 +213,7 @@ export class DeviceSession {
   async encrypt(args: EncryptArgs): Promise<string> {
     await this.#ownership.require();
     await this.#uploadFirst();
-    return this.#room(args.roomId).encrypt(args.eventType, args.content, args.encryption);
+    return this.#room(args.roomId).encrypt(args);
   }
 
   /** Takes the feed out of a sync response and makes the rest what the client is to see. */

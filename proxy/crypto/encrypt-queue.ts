@@ -6,6 +6,8 @@ import type { Recipients } from "./room-recipients.ts";
 /** A send that passed the barrier. */
 export interface PassedSend {
   readonly eventType: string;
+  /** The client's transaction id; `null` for a send without one. */
+  readonly txnId: string | null;
   /** The plaintext content, JSON text. */
   readonly content: string;
   readonly encryption: RoomEncryption;

@@ -83,6 +83,8 @@ export interface RoomEncryption {
 export interface EncryptArgs {
   readonly roomId: RoomId;
   readonly eventType: string;
+  /** The client's transaction id; `null` for a send without one. */
+  readonly txnId: string | null;
   /** The plaintext content, JSON text of an object. */
   readonly content: string;
   readonly encryption: RoomEncryption;

@@ -31,6 +31,7 @@ import {
   readHistoryVisibility,
   type Recipients,
 } from "./room-recipients.ts";
+import { SentCiphertexts } from "./sent-ciphertexts.ts";
 import { rotation } from "./rotation.ts";
 
 /**
@@ -98,6 +99,7 @@ export class RoomEncryptor {
   #recipients: Recipients | null = null;
   #shared: Shared | null = null;
   #outbound: Outbound | null = null;
+  readonly #sent = new SentCiphertexts();
   readonly #unsent: ToDeviceRequest[] = [];
 
   constructor(context: EncryptorContext, roomId: RoomId) {
@@ -134,21 +136,26 @@ export class RoomEncryptor {
    * @throws {UntrustedDevices} the trust policy excludes a device in the room
    * @throws {UnsupportedAlgorithm} the room's algorithm is not Megolm
    */
-  async encrypt(eventType: string, content: string, encryption: RoomEncryption): Promise<string> {
+  async encrypt(send: Omit<PassedSend, "recipients">): Promise<string> {
+    const { encryption } = send;
     if (encryption.algorithm !== "m.megolm.v1.aes-sha2") {
       throw new UnsupportedAlgorithm(this.#roomId, encryption.algorithm);
     }
     const fresh = this.#context.freshness === "stream" ? this.#recipients : null;
     const recipients = fresh ?? (await this.#barrier.run());
-    return this.#queue.add({ eventType, content, encryption, recipients });
+    return this.#queue.add({ ...send, recipients });
   }
 
-  async #encryptNow({ eventType, content }: PassedSend): Promise<string> {
+  async #encryptNow({ eventType, txnId, content }: PassedSend): Promise<string> {
     const { machine, engine } = this.#context;
+    const share = this.#shared ?? {};
+    const before = this.#sent.find(txnId, eventType, content, share);
+    if (before !== null) return before;
     const text = await engine.call(() =>
       machine.encryptRoomEvent(this.#engineRoom, eventType, content),
     );
     await this.#noteUse(text);
+    this.#sent.remember(txnId, { eventType, content, text, share });
     return text;
   }
 

@@ -77,6 +77,7 @@ async function sendEncrypted(
   const encrypted = await deps.sessions.encrypt(account, {
     roomId: pin.roomId,
     eventType,
+    txnId: call.params["txnId"] ?? null,
     content,
     encryption: {
       algorithm: pin.algorithm,
