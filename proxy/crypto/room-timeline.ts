@@ -32,6 +32,12 @@ export interface TimelineRules {
   readonly deviceCreatedMs: number;
 }
 
+/**
+ * How many events of a room are held back at most. Each is looked at again in every response: a member who floods a room with
+ * what nobody can decrypt must not slow down all else.
+ */
+const maxHeld = 500;
+
 type Place = Pick<OwedItem, "event" | "limited" | "prevBatch" | "firstSeenMs" | "sessionId">;
 
 /** The events of a room's timeline that have to be decrypted, in the order of the outcomes. */
@@ -53,6 +59,8 @@ export function arrangeTimeline(
   outcomes: readonly DecryptOutcome[],
   rules: TimelineRules,
 ): TimelineOutput {
+  const held = input.owed.filter(({ state }) => state === "held").length;
+  const isCrowded = held + input.events.length > maxHeld;
   const queue = [...outcomes];
   const next = (event: JsonObject) => (readMegolmEvent(event) === null ? undefined : queue.shift());
   const again: JsonObject[] = [];
@@ -64,27 +72,27 @@ export function arrangeTimeline(
 
   /** Gives the event out, or says how it stays outstanding. */
   const place = (item: Place, outcome: DecryptOutcome | undefined): "given" | "raw" | "held" => {
-    if (blocked || (item.limited && out.length > 0)) {
+    if (blocked || (item.limited && out.length > 0 && !input.left)) {
       blocked = true;
       return "held";
     }
     const waits = outcome?.kind === "late";
     const due = rules.nowMs - item.firstSeenMs >= rules.lateKeyTimeoutMs;
     const before = Number(item.event["origin_server_ts"]) < rules.deviceCreatedMs;
-    if (waits && !due && !before && !input.left) {
+    if (waits && !due && !before && !input.left && !isCrowded) {
       blocked = true;
       return "held";
     }
-    first ??= item;
+    first = first === null || item.limited ? item : first;
     out.push(outcome?.kind === "decrypted" ? outcome.event : item.event);
-    return waits ? "raw" : "given";
+    return waits && !input.left ? "raw" : "given";
   };
 
   for (const entry of input.owed) {
     const outcome = next(entry.item.event);
     if (entry.state === "raw") {
       if (outcome?.kind === "decrypted") again.push(outcome.event);
-      else if (outcome?.kind === "late") kept.push(entry);
+      else if (outcome?.kind === "late" && !input.left) kept.push(entry);
       continue;
     }
     const became = place(entry.item, outcome);
@@ -103,10 +111,12 @@ export function arrangeTimeline(
     if (place(item, outcome) === "held") fresh.push(item);
   }
   const start = first as Place | null;
+  // No event stands behind such a gap that could carry it to a later response.
+  const bareGap = input.limited && input.events.length === 0;
   return {
     events: [...again, ...out],
-    limited: start === null ? input.limited && fresh.length === 0 : start.limited,
-    prevBatch: start === null ? input.prevBatch : asString(start.prevBatch),
+    limited: start?.limited === true || bareGap,
+    prevBatch: start === null || bareGap ? input.prevBatch : asString(start.prevBatch),
     kept,
     fresh,
   };
