@@ -10,10 +10,12 @@ import { CorsMemory } from "./homeserver/cors.ts";
 import { Exchange } from "./homeserver/exchange.ts";
 import type { Homeserver } from "./homeserver/homeserver.ts";
 import { registerPassThrough } from "./homeserver/pass-through.ts";
+import { hasAmbiguousSender } from "./homeserver/token-watch.ts";
 import type { TokenWatch } from "./homeserver/token-watch.ts";
 import { classify } from "./matrix/classify.ts";
 import type { Match } from "./matrix/classify.ts";
 import { ENDPOINTS } from "./matrix/endpoints.ts";
+import type { Endpoint } from "./matrix/endpoints.ts";
 import { MatrixError } from "./matrix/errors.ts";
 import type { Handler, Handlers, Reply } from "./routes/call.ts";
 import { HttpCall } from "./routes/http-call.ts";
@@ -90,14 +92,10 @@ export async function createSectionServer(options: SectionServerOptions): Promis
       done(match);
     } else {
       const handler = routes[match.endpoint];
-      if (handler !== undefined)
+      const refusal = refuseMatch(match, exchange, handler !== undefined);
+      if (handler !== undefined && refusal === null)
         void answer(handler, new HttpCall(match, exchange, context), reply, cors, done);
-      else
-        done(
-          isUnhandledRefused(match)
-            ? notServed("this proxy does not support this endpoint")
-            : undefined,
-        );
+      else done(refusal ?? undefined);
     }
   });
 
@@ -138,9 +136,22 @@ function refuse(request: FastifyRequest, names: ReadonlySet<string>): MatrixErro
   return null;
 }
 
-function isUnhandledRefused(match: Match): boolean {
-  const endpoint = ENDPOINTS[match.endpoint];
-  return endpoint.guarded === true && endpoint.unhandled !== "pass";
+/** A guarded endpoint is handled for the one who is meant or not at all: the homeserver must not read another sender. */
+function refuseMatch(
+  { endpoint: name }: Match,
+  exchange: Exchange,
+  isHandled: boolean,
+): MatrixError | null {
+  const endpoint: Endpoint = ENDPOINTS[name];
+  if (endpoint.guarded !== true) return null;
+  if (!isHandled && endpoint.unhandled !== "pass")
+    return notServed("this proxy does not support this endpoint");
+  if (!hasAmbiguousSender(exchange.target)) return null;
+  return new MatrixError(
+    400,
+    "M_UNRECOGNIZED",
+    "expected access_token, user_id and device_id at most once each, and no raw ; in the query",
+  );
 }
 
 async function answer(

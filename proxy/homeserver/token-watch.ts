@@ -24,6 +24,8 @@ export interface TokenWatch {
 }
 
 const NOBODY: Masquerade = {};
+/** The name before the specification took it; Synapse before 1.141 knows no other. */
+const DEVICE_ID_UNSTABLE = "org.matrix.msc3202.device_id";
 
 /**
  * The masquerade of a request target.
@@ -31,10 +33,14 @@ const NOBODY: Masquerade = {};
  * @see https://spec.matrix.org/v1.17/application-service-api/#identity-assertion
  */
 export function masqueradeOf(target: string): Masquerade {
-  if (!/[?&](?:user_id|device_id|org\.matrix\.msc3202\.device_id)=/.test(target)) return NOBODY;
-  const query = new URLSearchParams(target.slice(target.indexOf("?") + 1));
+  const start = target.indexOf("?");
+  if (start === -1) return NOBODY;
+  const text = target.slice(start + 1);
+  // A homeserver decodes names too: `user%5Fid` is one of them.
+  if (!text.includes("_id") && !text.includes("%")) return NOBODY;
+  const query = new URLSearchParams(text);
   const userId = query.get("user_id");
-  const deviceId = query.get("device_id") ?? query.get("org.matrix.msc3202.device_id");
+  const deviceId = query.get("device_id") ?? query.get(DEVICE_ID_UNSTABLE);
   return { ...(userId === null ? {} : { userId }), ...(deviceId === null ? {} : { deviceId }) };
 }
 
@@ -45,9 +51,28 @@ export function tokenOf(headers: IncomingHttpHeaders, target: string): string | 
     return /^bearer +(\S+) *$/i.exec(authorization)?.[1] ?? null;
   }
   const query = target.indexOf("?");
-  if (query === -1 || !target.includes("access_token", query)) return null;
+  if (query === -1) return null;
   const token = new URLSearchParams(target.slice(query + 1)).get("access_token");
   return token === "" ? null : token;
+}
+
+const IDENTITY_NAMES = ["access_token", "user_id", "device_id", DEVICE_ID_UNSTABLE];
+
+/**
+ * Whether servers may read different senders out of a request target: a name of {@link IDENTITY_NAMES} comes twice (some take the
+ * first, some the last), or there is a raw `;`, which Synapse's HTTP library takes for a separator and others for text. No client's
+ * library writes either.
+ */
+export function hasAmbiguousSender(target: string): boolean {
+  const start = target.indexOf("?");
+  if (start === -1) return false;
+  const text = target.slice(start + 1);
+  if (text.includes(";")) return true;
+  if (!text.includes("_token") && !text.includes("_id") && !text.includes("%")) return false;
+  const query = new URLSearchParams(text);
+  if (IDENTITY_NAMES.some((name) => query.getAll(name).length > 1)) return true;
+  const [stable, unstable] = [query.get("device_id"), query.get(DEVICE_ID_UNSTABLE)];
+  return stable !== null && unstable !== null && stable !== unstable;
 }
 
 /** What a request said of its sender. */

@@ -22,6 +22,9 @@ interface GuardLeaf extends Leaf {
   readonly hasVendor: boolean;
 }
 
+/** node:http gives each raw byte of a target as one character; together they are UTF-8, as their encoded form would be. */
+const NOT_ASCII = /[\x80-\xff]/;
+
 /** What the plain reading of a path is. */
 interface Own {
   readonly name: EndpointName;
@@ -120,6 +123,7 @@ function decodeBytes(value: string): string {
 }
 
 function decodeParam(raw: string): string {
+  if (NOT_ASCII.test(raw)) return Buffer.from(decodeBytes(raw), "latin1").toString("utf8");
   if (!raw.includes("%")) return raw;
   try {
     return decodeURIComponent(raw);

@@ -47,6 +47,9 @@ export class RoomEncryptionState {
       headers: { authorization: `Bearer ${authorization.token}` },
       signal,
     });
+    // Another request may have shown it meanwhile, whatever this answer says.
+    const seen = this.#pins.get(roomId);
+    if (seen !== null) return { kind: "encrypted", pin: seen };
     const body = parseObject(response.body.toString("utf8"));
     if (response.statusCode === 200) {
       return { kind: "encrypted", pin: this.#pins.pin(roomId, body) };

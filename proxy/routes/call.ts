@@ -3,6 +3,7 @@ import type { HeaderMap } from "../homeserver/headers.ts";
 import type { UpstreamResponse } from "../homeserver/homeserver.ts";
 import type { Masquerade } from "../homeserver/token-watch.ts";
 import type { EndpointName } from "../matrix/endpoints.ts";
+import { MatrixError } from "../matrix/errors.ts";
 
 /** What a handler may change of the client's request before it goes upstream. */
 export interface ForwardChange {
@@ -48,6 +49,17 @@ export interface Call {
    * @throws HomeserverUnreachable, HomeserverTimeout
    */
   forward(change?: ForwardChange): Promise<UpstreamResponse>;
+}
+
+/**
+ * The call's token, for endpoints that nobody may reach without one: a token that only the homeserver can make out would take
+ * the request around its handler.
+ *
+ * @throws MatrixError 401 M_MISSING_TOKEN
+ */
+export function requireToken({ token }: Call): string {
+  if (token !== null) return token;
+  throw new MatrixError(401, "M_MISSING_TOKEN", "expected an access token");
 }
 
 /** A handler's own answer. `content-length` is set by the front. */

@@ -3,6 +3,7 @@ import type { DeviceAddress } from "../matrix/identifiers.ts";
 import { MatrixError } from "../matrix/errors.ts";
 import { parseObject } from "../matrix/json.ts";
 import type { SectionSessions } from "../sync/section-sessions.ts";
+import { requireToken } from "./call.ts";
 import type { Call, Handler, Handlers, Reply } from "./call.ts";
 
 export interface KeysDeps {
@@ -28,6 +29,7 @@ export function keysRoutes(deps: KeysDeps): Handlers {
   return {
     keysUpload: async (call): Promise<Reply | "pass"> => {
       const device = await deviceOf(call, deps.accounts);
+      refuseForeignUpload(call, device);
       if (device === null || deps.sessions.passesThrough(device)) return "pass";
       if (deps.accounts.files.stateOf(device) === "active") throw twoOwners(device);
       const body = parseObject((await call.body()).toString("utf8"));
@@ -51,9 +53,19 @@ export function keysRoutes(deps: KeysDeps): Handlers {
 }
 
 async function deviceOf(call: Call, accounts: Accounts): Promise<DeviceAddress | null> {
-  if (call.token === null) return null;
-  const { userId, deviceId } = await accounts.identify(call.token, call.masquerade);
+  const { userId, deviceId } = await accounts.identify(requireToken(call), call.masquerade);
   return deviceId === null ? null : { userId, deviceId };
+}
+
+/** Synapse stores keys for whatever device the path names, though the token be another device's. */
+function refuseForeignUpload(call: Call, device: DeviceAddress | null): void {
+  const named = call.params["deviceId"] ?? "";
+  if (named === "" || named === device?.deviceId) return;
+  throw new MatrixError(
+    403,
+    "M_FORBIDDEN",
+    "expected the access token's own device in the path: keys are not uploaded for another one",
+  );
 }
 
 function twoOwners({ userId, deviceId }: DeviceAddress): MatrixError {

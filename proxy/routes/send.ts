@@ -7,6 +7,7 @@ import { failpoint } from "../observe/failpoint.ts";
 import type { EncryptionPin } from "../rooms/encryption-pins.ts";
 import type { RoomEncryptionState } from "../rooms/room-encryption.ts";
 import type { SectionSessions } from "../sync/section-sessions.ts";
+import { requireToken } from "./call.ts";
 import type { Call, Handlers, Reply } from "./call.ts";
 
 export interface SendDeps {
@@ -30,11 +31,14 @@ const clearTypes = new Set(["m.room.encrypted", "m.room.redaction", "m.reaction"
 export function sendRoutes(deps: SendDeps): Handlers {
   return {
     send: async (call): Promise<Reply | "pass"> => {
-      if (call.token === null) return "pass";
+      const token = requireToken(call);
       const roomId = (call.params["roomId"] ?? "") as RoomId;
       const eventType = call.params["eventType"] ?? "";
+      // Before the room is asked about: it may become encrypted for as long as a slow client takes.
+      const content = (await call.body()).toString("utf8");
+      if (eventType === "m.room.encrypted") requireCiphertext(content);
       if (clearTypes.has(eventType)) return "pass";
-      const authorization = { token: call.token, query: masqueradeQuery(call) };
+      const authorization = { token, query: masqueradeQuery(call) };
       const room = await deps.encryption.ask(roomId, authorization, call.signal);
       if (room.kind === "refused") return room.response;
       if (room.kind === "encrypted") return sendEncrypted(deps, call, room.pin, eventType);
@@ -48,13 +52,25 @@ export function sendRoutes(deps: SendDeps): Handlers {
   };
 }
 
+/** Whoever encrypts by itself sends ciphertext under this type; anything else would be a message in the clear. */
+function requireCiphertext(content: string): void {
+  const parsed = parseObject(content);
+  const hasCiphertext = ["string", "object"].includes(typeof parsed?.["ciphertext"]);
+  if (typeof parsed?.["algorithm"] === "string" && hasCiphertext && !("body" in parsed)) return;
+  throw new MatrixError(
+    400,
+    "M_BAD_JSON",
+    "expected algorithm and ciphertext, and no body, as the content of m.room.encrypted",
+  );
+}
+
 async function sendEncrypted(
   deps: SendDeps,
   call: Call,
   pin: EncryptionPin,
   eventType: string,
 ): Promise<Reply> {
-  const account = await deps.accounts.identify(call.token ?? "", call.masquerade);
+  const account = await deps.accounts.identify(requireToken(call), call.masquerade);
   if (account.deviceId === null) {
     throw new MatrixError(
       403,

@@ -9,6 +9,7 @@ import { failpoint } from "../observe/failpoint.ts";
 import { ClientFilters, type SyncFilter } from "../sync/client-filters.ts";
 import type { OwnSyncLoops } from "../sync/own-sync-loops.ts";
 import type { SectionSessions } from "../sync/section-sessions.ts";
+import { requireToken } from "./call.ts";
 import type { Call, Handlers, Reply } from "./call.ts";
 
 export interface SyncDeps {
@@ -40,8 +41,7 @@ export function syncRoutes(deps: SyncDeps): Handlers {
   const filters = new ClientFilters();
   return {
     sync: async (call): Promise<Reply | "pass"> => {
-      if (call.token === null) return "pass";
-      const account = await deps.accounts.identify(call.token, call.masquerade);
+      const account = await deps.accounts.identify(requireToken(call), call.masquerade);
       if (account.deviceId === null) return "pass";
       await deps.sessions.open(account);
       // Only now is it known whose keys the homeserver holds.

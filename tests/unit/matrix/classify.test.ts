@@ -219,3 +219,12 @@ describe("no spelling of a guarded request passes", () => {
     );
   });
 });
+
+describe("a room id in raw UTF-8", () => {
+  it("is the same room as in its encoded form", () => {
+    const path = (room: string): string => `/_matrix/client/v3/rooms/${room}/send/m.room.message/1`;
+    const raw = Buffer.from("!zimmerä:hs").toString("latin1");
+    expect(classify("PUT", path(raw))).toEqual(classify("PUT", path("!zimmer%C3%A4:hs")));
+    expect(classify("PUT", path(raw))).toMatchObject({ params: { roomId: "!zimmerä:hs" } });
+  });
+});
