@@ -153,6 +153,8 @@ export class EventDecryptor {
       const content = asObject(plain?.["content"]);
       const type = asString(plain?.["type"]);
       if (content === null || type === null) return { kind: "failed", reason: "no room event" };
+      // A homeserver authorises redactions; in ciphertext any member could redact anything.
+      if (type === "m.room.redaction") return { kind: "failed", reason: "encrypted redaction" };
       const shown: JsonObject = { ...event, type, content };
       if (this.#mark) Object.assign(shown, { decrypted: true, verified });
       return { kind: "decrypted", event: shown };

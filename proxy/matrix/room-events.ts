@@ -13,9 +13,12 @@ export interface MegolmEvent {
   readonly ciphertext: string;
 }
 
-/** The Megolm parts of an encrypted room event; `null` where it is none, or was redacted. */
+/**
+ * The Megolm parts of an encrypted room event; `null` where it is none, or was redacted. One with a state key is none: what it
+ * decrypted to would look like state that no homeserver has authorised.
+ */
 export function readMegolmEvent(event: JsonObject): MegolmEvent | null {
-  if (event["type"] !== "m.room.encrypted") return null;
+  if (event["type"] !== "m.room.encrypted" || Object.hasOwn(event, "state_key")) return null;
   const content = asObject(event["content"]);
   if (content?.["algorithm"] !== "m.megolm.v1.aes-sha2") return null;
   const sessionId = asString(content["session_id"]);

@@ -76,3 +76,13 @@ describe("eachEvent", () => {
     eachEvent({ length: 1, 0: {} }, () => expect.unreachable());
   });
 });
+
+describe("readMegolmEvent", () => {
+  it("takes no state event for a message", () => {
+    const content = { algorithm: "m.megolm.v1.aes-sha2", session_id: "s", ciphertext: "c" };
+    const event = { type: "m.room.encrypted", content };
+    expect(readMegolmEvent(event)).toEqual({ sessionId: "s", ciphertext: "c" });
+    expect(readMegolmEvent({ ...event, state_key: "" })).toBeNull();
+    expect(readMegolmEvent({ ...event, state_key: "@victim:hs" })).toBeNull();
+  });
+});
