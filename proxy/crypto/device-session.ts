@@ -278,8 +278,7 @@ export class DeviceSession {
     sync.applyFilter(args.filter);
     const { events, upTo } = await this.#store.transaction((database) => inbox.waiting(database));
     if (events.length > 0) response["to_device"] = { events };
-    const carried = kept.filter((entry) => !this.#owed.isStale(entry));
-    const cursor = await this.#owed.store(carried, fresh, upTo);
+    const cursor = await this.#owed.store(this.#owed.carry(kept), fresh, upTo);
     response["next_batch"] = formatSyncToken({ upstream: nextBatch, cursor });
     const body = Buffer.from(JSON.stringify(response));
     return { ...seen, body, cursor, empty: sync.isEmpty() };

@@ -6,8 +6,13 @@ import type { RoomId } from "../matrix/identifiers.ts";
 import { asArray, asString, isObject, type JsonObject, parseObject } from "../matrix/json.ts";
 import { inbox } from "./inbox.ts";
 
-/** How long a raw event may still be followed by its decrypted form, and a cursor be presented. */
-const retentionMs = 7 * 24 * 60 * 60 * 1000;
+const dayMs = 24 * 60 * 60 * 1000;
+/** How long a raw event may still be followed by its decrypted form, and a cursor stay unpresented beside newer ones. */
+const retentionMs = 7 * dayMs;
+const pruneIntervalMs = 60 * 60 * 1000;
+
+/** How many raw events may still be followed by their decrypted form: each is tried again in every response. */
+const maxRaw = 200;
 
 /**
  * One timeline event that a client was not given yet.
@@ -50,6 +55,7 @@ export interface OwedEntry {
 export class OwedEvents {
   readonly #store: DeviceStore;
   readonly #clock: Clock;
+  #nextPruneMs = 0;
 
   constructor(store: DeviceStore, clock: Clock) {
     this.#store = store;
@@ -65,6 +71,12 @@ export class OwedEvents {
         .get(cursor) as { entries: string; inbox_upto: number } | undefined;
       if (row === undefined) return [];
       inbox.acknowledgeByClient(database, row.inbox_upto);
+      // Who comes back after a long time may lose this response, too, and ask once more.
+      database
+        .prepare(
+          "UPDATE owed_cursor SET created_ms = @now WHERE id = @cursor AND created_ms < @now - @dayMs",
+        )
+        .run({ now: this.#clock.now(), cursor, dayMs });
       return readEntries(database, row.entries);
     });
   }
@@ -101,19 +113,30 @@ export class OwedEvents {
       const row = database
         .prepare("INSERT INTO owed_cursor (entries, inbox_upto, created_ms) VALUES (?, ?, ?)")
         .run(JSON.stringify(entries), inboxUpTo, now);
-      this.#prune(database, now - retentionMs);
+      this.#prune(database, now);
       return Number(row.lastInsertRowid);
     });
   }
 
-  /** True where something in the entry has outlived its use and is not carried on. */
-  isStale(entry: OwedEntry): boolean {
-    return entry.state === "raw" && this.#clock.now() - entry.item.firstSeenMs > retentionMs;
+  /** What is carried on to the next cursor: of the raw events the newest, and none that has outlived its use. */
+  carry(kept: readonly OwedEntry[]): OwedEntry[] {
+    const oldestMs = this.#clock.now() - retentionMs;
+    const raw = kept.filter(({ item, state }) => state === "raw" && item.firstSeenMs >= oldestMs);
+    const newest = new Set(raw.slice(-maxRaw));
+    return kept.filter((entry) => entry.state === "held" || newest.has(entry));
   }
 
-  #prune(database: Database, beforeMs: number): void {
+  #prune(database: Database, nowMs: number): void {
+    if (nowMs < this.#nextPruneMs) return;
+    this.#nextPruneMs = nowMs + pruneIntervalMs;
+    const beforeMs = nowMs - retentionMs;
     database.prepare("DELETE FROM owed_cursor WHERE created_ms < ?").run(beforeMs);
-    database.prepare("DELETE FROM owed_item WHERE first_seen_ms < ?").run(beforeMs - retentionMs);
+    database
+      .prepare(
+        `DELETE FROM owed_item WHERE first_seen_ms < ? AND id NOT IN
+           (SELECT json_extract(pair.value, '$[0]') FROM owed_cursor, json_each(entries) AS pair)`,
+      )
+      .run(beforeMs);
   }
 }
 
