@@ -94,7 +94,8 @@ export function collectStrategy(trust: TrustPolicy): CollectStrategy {
     case "tofu":
       return CollectStrategy.errorOnUnverifiedUserProblem();
     case "cross-signed":
-      return CollectStrategy.identityBasedStrategy();
+      // Devices that their owner did not sign are on the block list: see applyTrust.
+      return CollectStrategy.allDevices();
     case "verified":
       return CollectStrategy.onlyTrustedDevices();
   }

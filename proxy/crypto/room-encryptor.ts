@@ -20,8 +20,9 @@ import { withDeadline } from "./deadline.ts";
 import type { DeviceChanges } from "./device-changes.ts";
 import { EncryptQueue, type PassedSend, sameEncryption } from "./encrypt-queue.ts";
 import type { EngineCalls } from "./engine-calls.ts";
+import { applyTrust } from "./device-trust.ts";
 import { collectStrategy, engineRoom, engineUsers } from "./engine.ts";
-import { OwnRequestRefused, UnsupportedAlgorithm, UntrustedDevices } from "./errors.ts";
+import { OwnRequestRefused, UnsupportedAlgorithm } from "./errors.ts";
 import type { OutgoingRequests } from "./outgoing-requests.ts";
 import type { OwnApi } from "./own-api.ts";
 import type { RoomEncryption, TrustPolicy } from "./protocol.ts";
@@ -222,7 +223,7 @@ export class RoomEncryptor {
     await withDeadline(this.#fetchKeys(recipients, deadline), sendDeadlineMs, clock).catch(
       tolerate("keys could not be fetched for everybody in the room"),
     );
-    await this.#refuseUntrusted(recipients);
+    await applyTrust(this.#context.trust, this.#context, this.#roomId, recipients.users);
     await this.#dropExpired(encryption);
     failpoint("claim-to-share");
     const { machine, engine } = this.#context;
@@ -339,23 +340,6 @@ export class RoomEncryptor {
         .get(this.#roomId) as number;
     });
     this.#outbound = { sessionId, createdMs, messages: index + 1 };
-  }
-
-  async #refuseUntrusted(recipients: Recipients): Promise<void> {
-    if (this.#context.trust !== "verified") return;
-    const { machine } = this.#context;
-    const untrusted: string[] = [];
-    for (const user of engineUsers(recipients.users)) {
-      const userId = user.toString();
-      const devices = await machine.getUserDevices(user, 0);
-      for (const device of devices.devices()) {
-        const own = userId === machine.userId.toString();
-        const isSelf = own && device.deviceId.toString() === machine.deviceId.toString();
-        if (!isSelf && !device.isVerified())
-          untrusted.push(`${userId} ${device.deviceId.toString()}`);
-      }
-    }
-    if (untrusted.length > 0) throw new UntrustedDevices(this.#roomId, untrusted);
   }
 }
 
