@@ -1,4 +1,5 @@
 import type { TestHomeserver, TestUser } from "../homeserver.ts";
+import { asRecord } from "../json.ts";
 import type { SdkCrypto } from "./js-sdk.ts";
 import { SdkPeer } from "./sdk-peer.ts";
 
@@ -57,6 +58,20 @@ export class EncryptedPeer extends SdkPeer {
   async devicesOf(userId: string): Promise<string[]> {
     const devices = await this.crypto.getUserDeviceInfo([userId], true);
     return [...(devices.get(userId)?.keys() ?? [])].sort();
+  }
+
+  /** Makes a cross-signing identity of the user, which signs this device. */
+  async bootstrapCrossSigning(password: string): Promise<void> {
+    const identifier = { type: "m.id.user", user: this.userId };
+    await this.crypto.bootstrapCrossSigning({
+      authUploadDeviceSigningKeys: async (makeRequest) => {
+        // The first upload needs no password on most homeservers.
+        await makeRequest(null).catch(async (error: unknown) => {
+          const { session } = asRecord((error as { data?: unknown }).data);
+          await makeRequest({ type: "m.login.password", identifier, password, session });
+        });
+      },
+    });
   }
 
   /** The SDK's crypto API. */

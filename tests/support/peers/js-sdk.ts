@@ -64,6 +64,11 @@ export interface SdkCrypto {
   getOwnDeviceKeys(): Promise<{ ed25519: string; curve25519: string }>;
   isEncryptionEnabledInRoom(roomId: string): Promise<boolean>;
   forceDiscardSession(roomId: string): Promise<void>;
+  bootstrapCrossSigning(options: {
+    readonly authUploadDeviceSigningKeys: (
+      makeRequest: (auth: Readonly<Record<string, unknown>> | null) => Promise<unknown>,
+    ) => Promise<void>;
+  }): Promise<void>;
 }
 
 /** The SDK's client, as far as tests use it. */
