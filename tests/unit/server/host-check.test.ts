@@ -17,6 +17,9 @@ it.each<[string, string, string[], boolean]>([
   ["127.0.0.1.example", "127.0.0.1", [], false],
   ["127.0.0.1@evil.example", "127.0.0.1", [], false],
   ["localhost@evil.example", "127.0.0.1", [], false],
+  ["evil.example/x.localhost", "127.0.0.1", [], false],
+  ["evil.example:80@x.localhost", "127.0.0.1", [], false],
+  ["evil.example?x.localhost", "127.0.0.1", [], false],
   ["", "127.0.0.1", [], false],
 ])("Host %s on %s, configured %j: %s", (host, listenAddress, configured, expected) => {
   expect(isOwnHost(host, ownNames(listenAddress, configured))).toBe(expected);
