@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 const START_LIMIT_MS = 30_000;
+const STOP_LIMIT_MS = 10_000;
 
 /** A built daemon that the benchmark started for itself, on a data directory of its own. */
 export interface BenchDaemon {
@@ -54,14 +55,19 @@ export async function startDaemon(options: BenchDaemonOptions): Promise<BenchDae
   });
   const ended = once(child, "exit");
   const stop = async (): Promise<void> => {
-    child.kill("SIGTERM");
+    if (child.exitCode === null) child.kill("SIGTERM");
+    const late = setTimeout(() => child.kill("SIGKILL"), STOP_LIMIT_MS);
     await ended;
+    clearTimeout(late);
     rmSync(directory, { recursive: true, force: true });
   };
-  for (const limit = Date.now() + START_LIMIT_MS; !(await accepts(port)); await delay(50)) {
-    if (child.exitCode === null && Date.now() < limit) continue;
-    await stop();
-    throw new Error(`${options.program} does not listen: run npm run build first`);
+  const limit = Date.now() + START_LIMIT_MS;
+  while (!(await accepts(port))) {
+    if (child.exitCode !== null || Date.now() > limit) {
+      await stop();
+      throw new Error(`${options.program} does not listen: run npm run build first`);
+    }
+    await delay(50);
   }
   return { url: `http://127.0.0.1:${port}`, pid: child.pid ?? 0, stop };
 }

@@ -162,6 +162,9 @@ if (options === "help") {
   }, LIMIT_MS);
   try {
     await run(options);
+  } catch (error) {
+    console.error(error);
+    process.exitCode = 1;
   } finally {
     clearTimeout(limit);
     for (const close of closing) await close();
