@@ -6,7 +6,7 @@ import type { UpstreamResponse } from "../homeserver/homeserver.ts";
 import { withQuery } from "../matrix/request-target.ts";
 import { parseSyncToken, type SyncToken } from "../matrix/sync-token.ts";
 import { failpoint } from "../observe/failpoint.ts";
-import { ClientFilters, type SyncFilter } from "../sync/client-filters.ts";
+import { ClientFilters, type SyncFilter } from "./client-filters.ts";
 import type { OwnSyncLoops } from "../sync/own-sync-loops.ts";
 import type { SectionSessions } from "../sync/section-sessions.ts";
 import { requireToken } from "./call.ts";

@@ -1,7 +1,7 @@
 import { MatrixError } from "../matrix/errors.ts";
 import { widenSyncFilter } from "../matrix/filter.ts";
 import { asObject, type JsonObject, parseObject } from "../matrix/json.ts";
-import type { Call } from "../routes/call.ts";
+import type { Call } from "./call.ts";
 
 /** How many stored filters are remembered; they never change. */
 const maxCached = 1_000;
