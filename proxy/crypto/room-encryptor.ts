@@ -148,15 +148,15 @@ export class RoomEncryptor {
   }
 
   async #encryptNow({ eventType, txnId, content }: PassedSend): Promise<string> {
-    const { machine, engine } = this.#context;
-    const share = this.#shared ?? {};
-    const before = this.#sent.find(txnId, eventType, content, share);
+    const { machine, engine, clock } = this.#context;
+    const send = { eventType, content, share: this.#shared ?? {} };
+    const before = this.#sent.find(txnId, send, clock.now());
     if (before !== null) return before;
     const text = await engine.call(() =>
       machine.encryptRoomEvent(this.#engineRoom, eventType, content),
     );
     await this.#noteUse(text);
-    this.#sent.remember(txnId, { eventType, content, text, share });
+    this.#sent.remember(txnId, send, text, clock.now());
     return text;
   }
 
