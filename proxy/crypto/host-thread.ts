@@ -18,28 +18,30 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
-/** One worker thread with a session host in it, and the calls under way. */
+/**
+ * Most of the thread's memory is the engine's own. Objects of ours are either short-lived or a body, so a large young generation
+ * would be garbage kept resident.
+ */
+const resourceLimits = { maxYoungGenerationSizeMb: 12 };
+
+/** One worker thread with a session host in it, started with its first call, and the calls under way. */
 export class HostThread {
-  readonly #worker: Worker;
+  readonly #start: HostStart;
+  #worker: Worker | null = null;
   readonly #onTrap: (reports: readonly TrapReport[]) => void;
   readonly #pending = new Map<number, Pending>();
   readonly #ended: Promise<void>;
+  #end: () => void = () => undefined;
+  #logLevel: string;
   #alive = true;
   #nextId = 1;
 
   /** @param onTrap - hears of the calls under way when the wasm failed */
   constructor(start: HostStart, onTrap: (reports: readonly TrapReport[]) => void) {
+    this.#start = start;
+    this.#logLevel = start.logLevel;
     this.#onTrap = onTrap;
-    this.#worker = new Worker(workerFile(), { workerData: start });
-    this.#worker.on("message", (message: FromHost) => this.#receive(message));
-    this.#ended = new Promise((resolve) => {
-      this.#worker.once("exit", () => {
-        this.#fail();
-        resolve();
-      });
-    });
-    // Without a listener an error of the thread would end the daemon; `exit` follows it.
-    this.#worker.on("error", () => this.#fail());
+    this.#ended = new Promise((resolve) => (this.#end = resolve));
   }
 
   /** False once the thread has ended or its wasm has failed. */
@@ -70,23 +72,42 @@ export class HostThread {
           reject(error);
         },
       });
+      this.#worker ??= this.#launch();
       this.#post({ kind: "call", id, method, args });
       if (signal?.aborted === true) abort();
     });
   }
 
   setLogLevel(level: string): void {
+    this.#logLevel = level;
     this.#post({ kind: "log-level", level });
   }
 
   /** Lets the host close its stores, then ends the thread. */
   async stop(): Promise<void> {
+    if (this.#worker === null) {
+      this.#fail();
+      this.#end();
+    }
     if (this.#alive) this.#post({ kind: "stop" });
     await this.#ended;
   }
 
+  #launch(): Worker {
+    const workerData: HostStart = { ...this.#start, logLevel: this.#logLevel };
+    const worker = new Worker(workerFile(), { workerData, resourceLimits });
+    worker.on("message", (message: FromHost) => this.#receive(message));
+    worker.once("exit", () => {
+      this.#fail();
+      this.#end();
+    });
+    // Without a listener an error of the thread would end the daemon; `exit` follows it.
+    worker.on("error", () => this.#fail());
+    return worker;
+  }
+
   #post(message: ToHost): void {
-    this.#worker.postMessage(message);
+    this.#worker?.postMessage(message);
   }
 
   #receive(message: FromHost): void {
@@ -96,7 +117,7 @@ export class HostThread {
       this.#onTrap(message.reports);
       this.#fail();
       // Its memory can no longer be trusted; what it had to remember is on disk.
-      void this.#worker.terminate();
+      void this.#worker?.terminate();
     }
   }
 
