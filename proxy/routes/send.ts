@@ -23,6 +23,9 @@ export interface SendDeps {
 /** Never encrypted: what is encrypted already, redactions, and reactions as other clients send them. */
 const clearTypes = new Set(["m.room.encrypted", "m.room.redaction", "m.reaction"]);
 
+/** An event has at most 64 KiB, and no more than this however its client escapes it. It is read before anybody is asked whose it is. */
+const maxContentBytes = 1024 * 1024;
+
 /**
  * Sending events: into an encrypted room nothing goes but ciphertext.
  *
@@ -35,7 +38,7 @@ export function sendRoutes(deps: SendDeps): Handlers {
       const roomId = (call.params["roomId"] ?? "") as RoomId;
       const eventType = call.params["eventType"] ?? "";
       // Before the room is asked about: it may become encrypted for as long as a slow client takes.
-      const content = (await call.body()).toString("utf8");
+      const content = (await call.body(maxContentBytes)).toString("utf8");
       if (eventType === "m.room.encrypted") requireCiphertext(content);
       if (clearTypes.has(eventType)) return "pass";
       const authorization = { token, query: masqueradeQuery(call) };

@@ -87,3 +87,18 @@ describe("a send that is still on its way when its room becomes encrypted", () =
     expect(await plaintext(room)).toEqual([]);
   });
 });
+
+describe("a send that is longer than any event", () => {
+  it("is refused before it is read and before anybody is asked whose it is", async () => {
+    const { hostname, port } = new URL(daemon.url);
+    const socket = connect(Number(port), hostname);
+    socket.write(
+      `PUT /_matrix/client/v3/rooms/!r:hs/send/m.room.message/1 HTTP/1.1\r\nhost: ${hostname}\r\n` +
+        `authorization: Bearer nobody\r\ncontent-length: ${2 * 1024 * 1024}\r\n\r\n`,
+    );
+    let answer = "";
+    socket.on("data", (chunk: Buffer) => (answer += chunk.toString("latin1")));
+    await once(socket, "close");
+    expect(answer).toMatch(/^HTTP\/1\.1 413 [\s\S]*M_TOO_LARGE/);
+  });
+});
