@@ -4,6 +4,7 @@ import {
   type OlmMachine,
   type RoomId as EngineRoomId,
   ShieldColor,
+  ShieldStateCode,
 } from "@matrix-org/matrix-sdk-crypto-wasm";
 import type { Logger } from "pino";
 
@@ -148,8 +149,16 @@ export class EventDecryptor {
         return this.#machine.decryptRoomEvent(text, room, decryptionSettings(this.#trust));
       });
       const plain = parseObject(decrypted.event);
-      const verified = decrypted.shieldState(true).color === ShieldColor.None;
+      const shield = decrypted.shieldState(true);
+      const { color, code } = shield;
+      shield.free();
       decrypted.free();
+      if (code === ShieldStateCode.MismatchedSender) {
+        // A plain client shows no shields: it would take the words for those of whom the event names.
+        this.#logger.warn("an event names another sender than its key belongs to: not decrypted");
+        return { kind: "failed", reason: "mismatched sender" };
+      }
+      const verified = color === ShieldColor.None;
       const content = asObject(plain?.["content"]);
       const type = asString(plain?.["type"]);
       if (content === null || type === null) return { kind: "failed", reason: "no room event" };
