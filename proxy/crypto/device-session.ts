@@ -218,8 +218,15 @@ export class DeviceSession {
     if (nextBatch === null) throw new MatrixError(502, "M_UNKNOWN", "sync without a next_batch");
     const { since, serial, oldestSerial, startedMs } = args;
     const place = { since, nextBatch, serial, oldestSerial, startedMs };
-    await this.#feed.take(takeFeedPart(response, place));
-    return this.#deliver(response, nextBatch, args);
+    const part = takeFeedPart(response, place);
+    await this.#feed.take(part);
+    const result = await this.#deliver(response, nextBatch, args);
+    return { ...result, toDeviceCount: part.toDevice.length };
+  }
+
+  /** True for a position up to which the feed was taken. */
+  isTaken(position: string): boolean {
+    return this.#feed.isTaken(position);
   }
 
   /** Resolves when something that the cursor is owed can be given. */
@@ -242,7 +249,7 @@ export class DeviceSession {
     const read = new ReadResponse(args.shape, parseBody(args.body), args.roomId, hideEncryption);
     const outcomes = await this.#decryptor.decrypt(read.toDecrypt());
     const { response, dropped } = read.arrange(outcomes, args.filter);
-    return { body: Buffer.from(JSON.stringify(response)), pins: read.pins, dropped };
+    return { body: toBody(response), pins: read.pins, dropped };
   }
 
   /** Ends the session; nothing of it may be called afterwards. */
@@ -262,7 +269,8 @@ export class DeviceSession {
     const entries = args.source === "own" ? [] : await this.#owed.at(args.cursor);
     const sync = new SyncResponse(response, entries, section.hideEncryption);
     for (const roomId of sync.touched) this.#rooms.get(roomId)?.invalidate();
-    const seen = { nextBatch, pins: sync.pins, touched: [...sync.touched] };
+    const touched = [...sync.touched];
+    const seen = { nextBatch, pins: sync.pins, touched, toDeviceCount: 0 };
     if (args.source === "own") return { ...seen, body: null, cursor: null, empty: true };
     const outcomes = await this.#decryptor.decrypt(sync.toDecrypt());
     const { kept, fresh } = sync.arrange(outcomes, {
@@ -275,7 +283,7 @@ export class DeviceSession {
     if (events.length > 0) response["to_device"] = { events };
     const cursor = await this.#owed.store(this.#owed.carry(kept), fresh, upTo);
     response["next_batch"] = formatSyncToken({ upstream: nextBatch, cursor });
-    const body = Buffer.from(JSON.stringify(response));
+    const body = toBody(response);
     return { ...seen, body, cursor, empty: sync.isEmpty() };
   }
 
@@ -345,4 +353,16 @@ function parseBody(body: Uint8Array): JsonObject {
   if (parsed === null)
     throw new MatrixError(502, "M_UNKNOWN", "the homeserver sent no JSON object");
   return parsed;
+}
+
+function toBody(response: JsonObject): Buffer {
+  try {
+    return Buffer.from(JSON.stringify(response));
+  } catch (error) {
+    // What can be parsed may still be nested too deeply to be written.
+    if (!(error instanceof RangeError)) throw error;
+    throw new MatrixError(502, "M_UNKNOWN", "the homeserver's answer is nested too deeply", {
+      cause: error,
+    });
+  }
 }
