@@ -35,14 +35,25 @@ export function failuresOf(error: unknown): Failure[] {
   // Ours name their code and what to do; of others the kind is worth knowing too.
   const known = hint !== null || code !== null || error.name === "Error";
   const message = redactText(known ? error.message : `${error.name}: ${error.message}`);
-  return [{ message, hint: hint ?? knownHints.get(code ?? "") ?? null, code }];
+  return [{ message, hint: hint ?? knownHint(code, "path" in error), code }];
 }
 
 const knownHints = new Map([
   ["EADDRINUSE", "another program listens there, perhaps this daemon already: see kirjava doctor"],
-  ["EACCES", "this user may not: ports below 1024 need the right to, files the right owner"],
   ["EADDRNOTAVAIL", "this machine does not have that address"],
+  ["ENOSPC", "the disk is full: make room where DataDirectory and the key file are"],
+  ["EDQUOT", "this user's quota is full: make room where DataDirectory and the key file are"],
+  ["EROFS", "that file system is read-only: mount it writable, or set DataDirectory to another"],
 ]);
+
+/** What to do about an error of the system, which names its file where it is about one. */
+function knownHint(code: string | null, isFile: boolean): string | null {
+  if (code !== "EACCES" && code !== "EPERM") return knownHints.get(code ?? "") ?? null;
+  if (!isFile) return "this user may not listen there: take a port from 1024";
+  const user = process.getuid?.();
+  const whose = user === undefined ? "this user" : `user ${user}`;
+  return `the file and its directory must belong to ${whose}, or set DataDirectory to a place that does`;
+}
 
 /** Writes failures as `error:` and `hint:` lines to standard error. */
 export function printFailures(output: Output, failures: readonly Failure[]): void {

@@ -6,6 +6,7 @@ import type { DaemonOptions, RunningDaemon } from "../proxy/main.ts";
 import { createLogger } from "../proxy/observe/logger.ts";
 import type { Output } from "./output.ts";
 import { failuresOf, printFailures } from "./output.ts";
+import { version } from "./program.ts";
 
 /** Options of the command line. */
 export interface RunOptions {
@@ -47,6 +48,7 @@ export async function run(
   try {
     const { settings, configPath } = load();
     const logger = host.makeLogger({ level: settings.logLevel, format: settings.logFormat });
+    logger.info({ version: version(), config: configPath }, "starting");
     for (const { level, message } of settings.notices) logger[level](message);
     const reload = () => new Promise<Settings>((resolve) => resolve(load().settings));
     return await runUntilSignal(host, { settings, configPath, logger, reload });
@@ -84,7 +86,11 @@ async function runUntilSignal(host: Host, o: DaemonOptions): Promise<number> {
   host.signals.on("uncaughtException", onCrash);
   try {
     const daemon = await host.start(o);
-    for (const { section, url } of daemon.addresses) logger.info({ section, url }, "listening");
+    for (const { section, url } of daemon.addresses) {
+      const settings = o.settings.sections.find(({ name }) => name === section);
+      const { homeserver, dataDirectory } = settings ?? {};
+      logger.info({ section, url, homeserver: homeserver?.href, dataDirectory }, "listening");
+    }
     await Promise.race([stopAsked, daemon.finished]);
     if (stop.signal.aborted) await daemon.stop();
     logger.info("stopped");

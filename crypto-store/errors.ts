@@ -6,6 +6,8 @@ export type StoreErrorCode =
   | "STORE_EXISTS"
   | "STORE_TOO_NEW"
   | "STORE_LOCKED"
+  | "STORE_FULL"
+  | "STORE_IO"
   | "STORE_UNSAFE";
 
 /**

@@ -5,6 +5,6 @@
 export { DeviceStore, type DeviceStoreOptions } from "./device-store.ts";
 export { StoreError, type StoreErrorCode } from "./errors.ts";
 export { installIndexedDB } from "./install.ts";
-export { openDatabase, type DatabaseOptions } from "./sqlite/connection.ts";
+export { describeError, openDatabase, type DatabaseOptions } from "./sqlite/connection.ts";
 export { DirectoryLock } from "./sqlite/directory-lock.ts";
 export type { Migration } from "./sqlite/migrations.ts";

@@ -1,4 +1,14 @@
-import { chmodSync, closeSync, fsyncSync, linkSync, lstatSync, openSync, rmSync } from "node:fs";
+import {
+  accessSync,
+  chmodSync,
+  closeSync,
+  constants,
+  fsyncSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  rmSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import Sqlite, { type Database } from "better-sqlite3";
 import { StoreError } from "../errors.ts";
@@ -107,10 +117,26 @@ function refuseUnsafe(path: string): void {
       );
     }
   }
+  refuseClosed(path);
   if (status.size === 0) {
     throw new StoreError("STORE_CORRUPT", path, "store file is empty: restore it from a backup");
   }
   if ((status.mode & 0o077) !== 0) chmodSync(path, 0o600);
+}
+
+/** SQLite would open such a file to read, and then call it damaged. */
+function refuseClosed(path: string): void {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+  } catch (cause) {
+    const user = process.getuid?.();
+    throw new StoreError(
+      "STORE_UNSAFE",
+      path,
+      `expected a file that this user${user === undefined ? "" : ` (${user})`} can read and write: set its owner, mode 0600, and a file system that is not read-only`,
+      { cause },
+    );
+  }
 }
 
 function open(options: DatabaseOptions, path: string, age: "new" | "old"): Database {
@@ -176,6 +202,14 @@ export function describeError(error: unknown, path: string): Error {
         cause,
       );
     }
+  }
+  if (code.startsWith("SQLITE_FULL")) {
+    const fix = "the disk is full: make room; what was committed is safe";
+    return new StoreError("STORE_FULL", path, fix, cause);
+  }
+  if (code.startsWith("SQLITE_IOERR") && code !== "SQLITE_IOERR_SHORT_READ") {
+    const fix = `cannot be read or written (${code}): see whether the file system is full, read-only or failing`;
+    return new StoreError("STORE_IO", path, fix, cause);
   }
   if (/^SQLITE_(NOTADB|CORRUPT|IOERR)/.test(code)) {
     return new StoreError(

@@ -2,7 +2,7 @@ import { renameSync } from "node:fs";
 import { join } from "node:path";
 import type { Database } from "better-sqlite3";
 import type { Logger } from "pino";
-import { DirectoryLock, StoreError } from "../../crypto-store/index.ts";
+import { describeError, DirectoryLock, StoreError } from "../../crypto-store/index.ts";
 import type { MasterKey } from "../config/store-key.ts";
 import { isPresent, removeDurably, renameDurably, syncDirectory } from "./durable-file.ts";
 import { GenerationRecord } from "./generation-record.ts";
@@ -92,7 +92,8 @@ export class SectionDatabase {
         return database;
       } catch (error) {
         connection.close();
-        throw error;
+        // Damaged pages show only now, when rows are read.
+        throw describeError(error, layout.database);
       }
     } catch (error) {
       lock.release();

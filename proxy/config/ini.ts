@@ -175,7 +175,7 @@ class IniReader {
 
 // A line that is no "key = value" may be a secret pasted by mistake: show its start only.
 function beforeValue(text: string): string {
-  const start = text.split(/[=:]/, 1)[0] ?? "";
+  const start = (text.split(/[=:]/, 1)[0] ?? "").trimEnd();
   return start.length > 24 ? `${start.slice(0, 8)}...` : start;
 }
 

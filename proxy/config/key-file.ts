@@ -47,6 +47,7 @@ export function readKeyFile(path: string, checkMode: boolean): Uint8Array | null
       );
     }
     throw new StoreKeyError("KEY_UNREADABLE", `the key file ${path} cannot be read (${code})`, {
+      hint: `it must belong to user ${process.getuid?.() ?? "of the daemon"}, and its directory be open to that user`,
       cause: error,
     });
   }
@@ -161,7 +162,10 @@ export function createKeyFile(path: string, key: Uint8Array): boolean {
     return true;
   } catch (error) {
     const message = `the key file ${path} cannot be made (${errorCode(error)})`;
-    throw new StoreKeyError("KEY_UNREADABLE", message, { cause: error });
+    throw new StoreKeyError("KEY_UNREADABLE", message, {
+      hint: "set StoreKey to a file in a directory that this user can write, outside of DataDirectory",
+      cause: error,
+    });
   }
 }
 

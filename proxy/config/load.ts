@@ -64,7 +64,11 @@ function readText(path: string): string | null {
   } catch (error) {
     const code = errorCode(error);
     if (code === "ENOENT" || code === "ENOTDIR") return null;
-    throw unreadable(path, `the file cannot be read (${code})`, error);
+    const hint =
+      code === "EISDIR"
+        ? "name the file in it"
+        : `make it readable for the user that runs this (${process.getuid?.() ?? "unknown"})`;
+    throw unreadable(path, `the file cannot be read (${code})`, { cause: error, hint });
   }
   if (bytes.length > maxSizeBytes) {
     throw unreadable(path, `expected at most ${maxSizeBytes} bytes, got ${bytes.length}`);
@@ -72,16 +76,22 @@ function readText(path: string): string | null {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (error) {
-    throw unreadable(path, "expected UTF-8 text, got other bytes", error);
+    const hint = "save it as UTF-8";
+    throw unreadable(path, "expected UTF-8 text, got other bytes", { cause: error, hint });
   }
 }
 
-function unreadable(path: string, message: string, cause?: unknown): ConfigError {
+function unreadable(
+  path: string,
+  message: string,
+  o: { readonly cause?: unknown; readonly hint?: string } = {},
+): ConfigError {
+  const hint = o.hint === undefined ? {} : { hint: o.hint };
   return new ConfigError(
     "CONFIG_UNREADABLE",
     path,
-    [{ line: null, section: null, key: null, message }],
-    { cause },
+    [{ line: null, section: null, key: null, message, ...hint }],
+    { cause: o.cause },
   );
 }
 

@@ -35,7 +35,13 @@ export async function resolveMasterKey(
   source: StoreKeySource,
   options: ResolveOptions,
 ): Promise<MasterKey> {
-  const bytes = await resolveBytes(source, options);
+  const bytes = await resolveBytes(source, options).catch((error: unknown) => {
+    const isInvalid = error instanceof StoreKeyError && error.code === "KEY_INVALID";
+    if (!isInvalid || !options.storeExists) throw error;
+    // Whoever writes a new key over a damaged one loses what could be mended.
+    const hint = "a store is there, which a new key cannot open: bring its key back from a backup";
+    throw new StoreKeyError(error.code, error.message, { hint, cause: error });
+  });
   if (!options.storeExists) makeGenerationDirectory(source.generationPath);
   const key = { generationPath: source.generationPath };
   return Object.defineProperty(key, "bytes", { value: bytes, enumerable: false }) as MasterKey;

@@ -106,8 +106,8 @@ export function duration(minimumMs: number, maximumMs: number): ValueType<number
       const factor = unitsMs.get(match?.[2] === "" ? "ms" : (match?.[2] ?? ""));
       const value = factor === undefined ? NaN : Number(match?.[1]) * factor;
       if (value >= minimumMs && value <= maximumMs) return Math.round(value);
-      const hint =
-        match === null ? "write 500ms, 4s, 2m or 1h; a plain number is milliseconds" : null;
+      const hasUnit = match !== null && match[2] !== "";
+      const hint = hasUnit ? null : "write 500ms, 4s, 2m or 1h; a plain number is milliseconds";
       return refuse(allowed, text, hint);
     },
   };

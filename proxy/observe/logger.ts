@@ -4,6 +4,7 @@ import type { DestinationStream, LogFn, Logger } from "pino";
 import { destination, pino, stdTimeFunctions } from "pino";
 import prettyModule from "pino-pretty";
 
+import { MatrixError } from "../matrix/errors.ts";
 import { redactText, redactValue } from "./redact.ts";
 
 /** What a logger writes and how. */
@@ -32,8 +33,8 @@ export function createLogger(o: LoggerOptions): Logger {
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: {
-        err: describeError,
-        error: describeError,
+        err: (error: unknown) => describeError(error),
+        error: (error: unknown) => describeError(error),
         req: describeRequest,
         res: describeAnswer,
       },
@@ -78,18 +79,23 @@ function redactLine(line: string): string {
 }
 
 /** The members of an error that help, and no others: libraries hang requests and bodies on theirs. */
-export function describeError(error: unknown, depth = 0): unknown {
+export function describeError(error: unknown, depth = 0, withStack = true): unknown {
   if (!(error instanceof Error)) return error;
   const members: Record<string, unknown> = { type: error.name, message: redactText(error.message) };
   for (const name of ["code", "errcode", "statusCode", "path", "syscall", "address", "port"]) {
     const value: unknown = Reflect.get(error, name);
     if (typeof value === "string" || typeof value === "number") members[name] = value;
   }
-  if (error.stack !== undefined) members["stack"] = describeStack(error.stack);
+  // An answer to a client, such as "the homeserver cannot be reached", is no mistake to be looked for.
+  const isAnswer = error instanceof MatrixError;
+  const hasStack = withStack && !isAnswer;
+  if (hasStack && error.stack !== undefined) members["stack"] = describeStack(error.stack);
   if (depth < 4) {
-    if (error.cause !== undefined) members["cause"] = describeError(error.cause, depth + 1);
+    if (error.cause !== undefined)
+      members["cause"] = describeError(error.cause, depth + 1, hasStack);
     if (error instanceof AggregateError) {
-      members["errors"] = error.errors.slice(0, 5).map((each) => describeError(each, depth + 1));
+      const errors = error.errors.slice(0, 5);
+      members["errors"] = errors.map((each) => describeError(each, depth + 1, hasStack));
     }
   }
   return members;

@@ -141,6 +141,7 @@ describe("kirjava run", () => {
         .split("\n")
         .map((line) => (JSON.parse(line) as { msg: string }).msg);
       expect(messages).toEqual([
+        "starting",
         "[a] neither Trust nor IgnoreVerification is set: room keys go to all devices, verified or not",
         "listening",
         "stopping; a second signal ends at once",

@@ -85,6 +85,36 @@ describe("run", () => {
     expect(stops).toBe(1);
   });
 
+  it("says at start what runs, on which configuration, and before which homeserver", async () => {
+    const { code, raw, lines } = host(() =>
+      Promise.resolve({
+        addresses: [{ section: "a", url: "http://127.0.0.1:8009" }],
+        finished: Promise.resolve(),
+        stop: () => Promise.resolve(),
+      }),
+    );
+    expect(await code).toBe(0);
+    expect(lines[0]).toBe("starting");
+    expect(JSON.parse(raw[0] ?? "")).toMatchObject({
+      version: expect.stringMatching(/^\d+\.\d+\.\d+/) as string,
+      config: join(directory, "k.conf"),
+    });
+    expect(JSON.parse(raw[lines.indexOf("listening")] ?? "")).toMatchObject({
+      section: "a",
+      url: "http://127.0.0.1:8009",
+      homeserver: "http://localhost:1/",
+    });
+  });
+
+  it("ends with 1 and what to do where the system refuses a file or the disk is full", async () => {
+    const refuse = (code: string, path: string) =>
+      host(() => Promise.reject(Object.assign(new Error(`${code}: ${path}`), { code, path })));
+    const [closed, full] = [refuse("EACCES", "/d/x"), refuse("ENOSPC", "/d/y")];
+    expect([await closed.code, await full.code]).toEqual([1, 1]);
+    expect(closed.errors[1]).toMatch(/^hint: the file and its directory must belong to user \d+/);
+    expect(full.errors[1]).toMatch(/^hint: the disk is full/);
+  });
+
   it("ends at once with 1 on an error that nobody caught, and leaks nothing of it", async () => {
     const { signals, exits, code, raw } = host(() =>
       Promise.resolve({

@@ -103,7 +103,7 @@ describe("parseIni", () => {
 
   it("reports keys in front of the first section once", () => {
     expect(problems("Homeserver = https://x\nListenPort = 1\n[a]\nB = 1")).toEqual([
-      'f:1: expected a section such as [example] before the first key, got "Homeserver "',
+      'f:1: expected a section such as [example] before the first key, got "Homeserver"',
     ]);
   });
 

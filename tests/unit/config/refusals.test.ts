@@ -92,6 +92,7 @@ describe("readSettings refuses", () => {
   });
 
   it.each([
+    ["SendDeadline = 4", "write 500ms, 4s, 2m or 1h; a plain number is milliseconds"],
     ["SendDeadline = 4 seconds", "write 500ms, 4s, 2m or 1h; a plain number is milliseconds"],
     ["Trust = verifed", "did you mean verified?"],
     ["Freshness = steam", "did you mean stream?"],

@@ -107,12 +107,21 @@ describe("a key in a file", () => {
     ["a large file", Buffer.alloc(5000, 7), "got more bytes of another form"],
   ])("may not be %s", async (_name, content, got) => {
     put(content);
-    const [code, message, hint] = await failure(resolveMasterKey(source, { storeExists: true }));
+    const [code, message, hint] = await failure(resolveMasterKey(source, { storeExists: false }));
     expect(code).toBe("KEY_INVALID");
     expect(message).toBe(
       `expected 64 hex digits, base64 of 32 bytes, or 32 raw bytes in the key file ${path}, ${got}`,
     );
     expect(hint).toBe("make one with: openssl rand -hex 32");
+  });
+
+  it("is not to be made anew where a store needs the one that was there", async () => {
+    put("");
+    const [code, , hint] = await failure(resolveMasterKey(source, { storeExists: true }));
+    expect(code).toBe("KEY_INVALID");
+    expect(hint).toBe(
+      "a store is there, which a new key cannot open: bring its key back from a backup",
+    );
   });
 
   it.each(["00", "ff"])("may not be one byte (%s) all over", async (byte) => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { HomeserverUnreachable } from "../../../proxy/matrix/errors.ts";
 import type { LoggerOptions } from "../../../proxy/observe/logger.ts";
 import { createLogger, redactUrl } from "../../../proxy/observe/logger.ts";
 
@@ -30,6 +31,22 @@ describe("createLogger", () => {
       /^\{"level":"info","time":"\d{4}-.*Z","section":"example","port":8009,"msg":"listening"\}\n$/,
     );
     expect(parsed()).toHaveLength(1);
+  });
+
+  it("gives a stack to a mistake, and none to what is only an answer to a client", () => {
+    const { logger, parsed } = capture();
+    logger.warn({ err: new TypeError("mistake") }, "failed");
+    const refused = Object.assign(new Error("connect"), { code: "ECONNREFUSED" });
+    logger.warn({ err: new HomeserverUnreachable(refused) }, "failed");
+    const [mistake, answer] = parsed().map(({ err }) => err);
+    expect(mistake).toHaveProperty("stack");
+    expect(answer).toEqual({
+      type: "HomeserverUnreachable",
+      message: "the homeserver cannot be reached",
+      errcode: "M_UNKNOWN",
+      statusCode: 502,
+      cause: { type: "Error", message: "connect", code: "ECONNREFUSED" },
+    });
   });
 
   it("leaks nothing, whatever it is given and however", () => {

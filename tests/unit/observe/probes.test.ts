@@ -9,6 +9,8 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
+import { KeyWrapper } from "../../../proxy/accounts/key-wrapping.ts";
+import { newSectionKey, writeSectionKey } from "../../../proxy/accounts/section-key.ts";
 import { probeNode } from "../../../cli/doctor.ts";
 import type { Finding } from "../../../proxy/observe/finding.ts";
 import { probeFiles } from "../../../proxy/observe/probe-files.ts";
@@ -215,6 +217,12 @@ describe("probeFiles", () => {
     chmodSync(join(directory, path), mode);
   };
 
+  /** Makes section.key, under a master key of 64 hex digits. */
+  const lock = (master: string) => {
+    const wrapper = new KeyWrapper(Buffer.from(master, "hex"));
+    writeSectionKey(join(directory, "data/section.key"), newSectionKey(), wrapper);
+  };
+
   it("says what will be made, and makes nothing", async () => {
     for (let times = 0; times < 2; times++) {
       expect(await probeIn()).toEqual([
@@ -231,11 +239,26 @@ describe("probeFiles", () => {
     put("keys/k", 0o600);
     put("keys/k.generation", 0o600);
     put("data/section.db", 0o600);
+    lock("5f0b3c".repeat(10) + "aaaa");
     expect(await probeIn()).toEqual([
-      "ok data: D/data belongs to this user alone (1 files)",
+      "ok data: D/data belongs to this user alone (2 files)",
       "ok key: file:D/keys/k can be read",
       "ok generation: D/keys/k.generation is there",
     ]);
+  });
+
+  it("finds a key that is not the store's, and a store whose own key file is gone", async () => {
+    mkdirSync(join(directory, "keys"), { mode: 0o700 });
+    mkdirSync(join(directory, "data"), { mode: 0o700 });
+    put("keys/k", 0o600);
+    put("data/section.db", 0o600);
+    expect(await probeIn()).toContain(
+      "fail key: D/data/section.key is missing beside section.db: restore it from a backup",
+    );
+    lock("5f0b3c".repeat(10) + "bbbb");
+    expect((await probeIn())[1]).toMatch(
+      /^fail key: D\/data\/section\.key: needs master key [0-9a-f]{16}, got [0-9a-f]{16}: point StoreKey at/,
+    );
   });
 
   it("finds a store whose key and generation number are gone", async () => {
