@@ -38,7 +38,10 @@ function stored(playground: Playground, eventId: unknown): string {
 
 async function main(): Promise<void> {
   const stop = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
+  // SIGHUP is a terminal that was closed; a second signal must not leave the daemon behind.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => stop.abort());
+  }
   const stopped = once(stop.signal, "abort");
 
   const playground = await startPlayground();
@@ -86,6 +89,7 @@ async function main(): Promise<void> {
     const sent = await alice.sendText(roomId, text);
     const atBot = await Promise.race([seenByBot, failed]);
     const atAlice = await Promise.race([seenByAlice, failed]);
+    if (stop.signal.aborted) return;
 
     print();
     print("alice, encrypted, sends", text);
