@@ -145,7 +145,7 @@ describe("many to-device messages at once", () => {
     expect(seen.slice(0, texts.length)).toEqual(texts.toReversed());
     const synced = syncer.texts(roomId);
     expect(synced).toEqual(texts.slice(-synced.length));
-  });
+  }, 180_000);
 
   it("bring 250 messages of an application, in order, none lost and none doubled", async () => {
     const { plain } = await plainInRoom();
@@ -155,7 +155,7 @@ describe("many to-device messages at once", () => {
     const syncer = await PlainSyncer.start(plain, nextBatch);
     expect(await notesUntil(syncer, texts.at(-1) ?? "")).toEqual(texts);
     await syncer.stop();
-  });
+  }, 180_000);
 });
 
 describe("application to-device messages to a client that does not sync", () => {
