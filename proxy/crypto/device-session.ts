@@ -218,8 +218,15 @@ export class DeviceSession {
     if (nextBatch === null) throw new MatrixError(502, "M_UNKNOWN", "sync without a next_batch");
     const { since, serial, oldestSerial, startedMs } = args;
     const place = { since, nextBatch, serial, oldestSerial, startedMs };
-    await this.#feed.take(takeFeedPart(response, place));
-    return this.#deliver(response, nextBatch, args);
+    const part = takeFeedPart(response, place);
+    await this.#feed.take(part);
+    const result = await this.#deliver(response, nextBatch, args);
+    return { ...result, toDeviceCount: part.toDevice.length };
+  }
+
+  /** True for a position up to which the feed was taken. */
+  isTaken(position: string): boolean {
+    return this.#feed.isTaken(position);
   }
 
   /** Resolves when something that the cursor is owed can be given. */
@@ -262,7 +269,8 @@ export class DeviceSession {
     const entries = args.source === "own" ? [] : await this.#owed.at(args.cursor);
     const sync = new SyncResponse(response, entries, section.hideEncryption);
     for (const roomId of sync.touched) this.#rooms.get(roomId)?.invalidate();
-    const seen = { nextBatch, pins: sync.pins, touched: [...sync.touched] };
+    const touched = [...sync.touched];
+    const seen = { nextBatch, pins: sync.pins, touched, toDeviceCount: 0 };
     if (args.source === "own") return { ...seen, body: null, cursor: null, empty: true };
     const outcomes = await this.#decryptor.decrypt(sync.toDecrypt());
     const { kept, fresh } = sync.arrange(outcomes, {

@@ -115,6 +115,11 @@ export class Feed {
     return this.#position;
   }
 
+  /** True for a position up to which the feed was taken without a gap. */
+  isTaken(position: string): boolean {
+    return this.#positions.has(position);
+  }
+
   /** Takes one response's part of the feed. Parts are taken one at a time, in the order of the calls. */
   take(part: FeedPart): Promise<void> {
     return this.#serial.run(() => this.#take(part));

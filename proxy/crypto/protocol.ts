@@ -129,6 +129,8 @@ export interface SyncResult {
   /** True where nothing in it would make a homeserver end a long poll. */
   readonly empty: boolean;
   readonly pins: readonly SeenEncryption[];
+  /** How many to-device events came along, whatever their type. */
+  readonly toDeviceCount: number;
   /** Rooms in which membership or history visibility changed. */
   readonly touched: readonly RoomId[];
 }
@@ -157,6 +159,8 @@ export interface HostApi {
   setToken(device: DeviceAddress, token: string): Promise<void>;
   encrypt(device: DeviceAddress, args: EncryptArgs): Promise<EncryptResult>;
   sync(device: DeviceAddress, args: SyncArgs): Promise<SyncResult>;
+  /** True for a position up to which the feed was taken: presenting it acknowledges nothing else. */
+  isTaken(device: DeviceAddress, position: string): Promise<boolean>;
   /** Resolves when something that the cursor is owed can be delivered. */
   owedReady(device: DeviceAddress, cursor: number | null, signal: AbortSignal): Promise<void>;
   /** A response made of owed events alone, at the client's own position. */

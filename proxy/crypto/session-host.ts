@@ -83,6 +83,10 @@ export class SessionHost implements HostApi {
     return (await this.#session(device)).sync(args);
   }
 
+  async isTaken(device: DeviceAddress, position: string): Promise<boolean> {
+    return (await this.#session(device)).isTaken(position);
+  }
+
   async owedReady(
     device: DeviceAddress,
     cursor: number | null,

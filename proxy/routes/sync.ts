@@ -60,6 +60,9 @@ async function poll(
   filter: SyncFilter,
 ): Promise<Reply> {
   const given = call.query.get("since");
+  if (given !== null) {
+    await deps.loops.catchUpBefore(account, parseSyncToken(given).upstream, call.signal);
+  }
   let token: SyncToken | null = given === null ? null : parseSyncToken(given);
   const timeoutMs = Math.min(
     Math.max(0, Number(call.query.get("timeout") ?? 0) || 0),

@@ -4,6 +4,7 @@ import type { Accounts } from "../accounts/accounts.ts";
 import type { Clock } from "../clock.ts";
 import type { Homeserver } from "../homeserver/homeserver.ts";
 import { watchAnswer } from "../homeserver/token-watch.ts";
+import { MatrixError } from "../matrix/errors.ts";
 import { ownLoopFilter } from "../matrix/filter.ts";
 import type { DeviceAddress } from "../matrix/identifiers.ts";
 import type { SectionSessions } from "./section-sessions.ts";
@@ -12,6 +13,10 @@ import type { SectionSessions } from "./section-sessions.ts";
 const clientGraceMs = 5_000;
 /** How long our own long poll waits at the homeserver. */
 const pollTimeoutMs = 30_000;
+/** A round that was shorter and brought nothing is followed by a pause. */
+const shortRoundMs = 1_000;
+/** How many rounds catching up may take; a response holds up to 100 to-device events. */
+const maxCatchUpRounds = 100;
 const firstDelayMs = 1_000;
 const maxDelayMs = 60_000;
 
@@ -101,6 +106,20 @@ export class OwnSyncLoops {
     }
   }
 
+  /**
+   * Takes what waits in the device's inbox before a client presents a position that did not come from
+   * its feed: such a position acknowledges events that were never shown.
+   */
+  async catchUpBefore(device: DeviceAddress, since: string, signal: AbortSignal): Promise<void> {
+    const loop = this.#loop(device);
+    if (loop.position === since || (await this.#sessions.isTaken(device, since))) return;
+    for (let round = 0; round < maxCatchUpRounds; round++) {
+      const taken = await this.#once(loop, signal, 0);
+      if (taken === null || taken === 0) return;
+    }
+    throw new MatrixError(502, "M_UNKNOWN", "the device's inbox is still being read: try again");
+  }
+
   /** Numbers a request to `/sync`, so that the feed knows which may still show what is gone. */
   begin(device: DeviceAddress): SyncRequest {
     const { underWay } = this.#loop(device);
@@ -170,8 +189,13 @@ export class OwnSyncLoops {
     loop.abort = abort;
     try {
       while (!abort.signal.aborted && loop.clients === 0 && !this.#stopped) {
-        if (!(await this.#once(loop, abort.signal))) return;
+        const startedMs = this.#clock.now();
+        const taken = await this.#once(loop, abort.signal, pollTimeoutMs);
+        if (taken === null) return;
         loop.delayMs = 0;
+        if (taken > 0 || this.#clock.now() - startedMs >= shortRoundMs) continue;
+        this.#schedule(loop, shortRoundMs);
+        return;
       }
     } catch (error) {
       if (abort.signal.aborted || this.#stopped) return;
@@ -184,18 +208,18 @@ export class OwnSyncLoops {
     }
   }
 
-  /** @returns false where there is nothing to follow any more */
-  async #once(loop: DeviceLoop, signal: AbortSignal): Promise<boolean> {
+  /** @returns how many to-device events came; `null` where there is nothing to follow any more */
+  async #once(loop: DeviceLoop, signal: AbortSignal, timeoutMs: number): Promise<number | null> {
     const { device } = loop;
     const token = this.#accounts.latestToken(device);
-    if (token === null) return false;
+    if (token === null) return null;
     loop.position ??= (await this.#sessions.open(device)).feedPosition;
-    if (this.#sessions.passesThrough(device)) return false;
+    if (this.#sessions.passesThrough(device)) return null;
     const since = loop.position;
     const query = new URLSearchParams({
       filter: JSON.stringify(since === null ? firstFilter : ownLoopFilter),
       set_presence: "offline",
-      timeout: String(since === null ? 0 : pollTimeoutMs),
+      timeout: String(since === null ? 0 : timeoutMs),
       ...(since === null ? {} : { since }),
     });
     const request = this.begin(device);
@@ -210,9 +234,12 @@ export class OwnSyncLoops {
       });
       const sender = { token, sentAtMs: startedMs, masquerade: {} };
       watchAnswer(this.#accounts, sender, response.statusCode, response.body);
-      if (response.statusCode === 401) return false;
-      if (response.statusCode !== 200) throw new Error(`expected 200, got ${response.statusCode}`);
-      const { nextBatch } = await this.#sessions.sync(device, {
+      if (response.statusCode === 401) return null;
+      if (response.statusCode !== 200) {
+        const got = `expected 200 for a sync of our own, got ${response.statusCode}`;
+        throw new MatrixError(502, "M_UNKNOWN", got);
+      }
+      const { nextBatch, toDeviceCount } = await this.#sessions.sync(device, {
         body: response.body,
         since,
         cursor: null,
@@ -223,7 +250,8 @@ export class OwnSyncLoops {
         startedMs,
       });
       loop.position = nextBatch;
-      return true;
+      // The first round acknowledges nothing: what it brought is asked for again, and is done then.
+      return since === null ? Math.max(1, toDeviceCount) : toDeviceCount;
     } finally {
       request.end();
     }

@@ -71,6 +71,11 @@ export class SectionSessions {
     return result;
   }
 
+  /** True for a position up to which the device's feed was taken. */
+  isTaken(device: DeviceAddress, position: string): Promise<boolean> {
+    return this.#options.hosts.call("isTaken", device, this.#openingOf, [position]);
+  }
+
   owedReady(device: DeviceAddress, cursor: number | null, signal: AbortSignal): Promise<void> {
     return this.#options.hosts.call("owedReady", device, this.#openingOf, [cursor], signal);
   }
