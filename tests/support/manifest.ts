@@ -64,6 +64,21 @@ export const EXCLUSIONS: readonly Exclusion[] = [
       "needs a new room for each round, and each message to pass at the first try; the default limits " +
       "are 10 new rooms (then one in 62 s) and 10 messages (then 0.2/s)",
   },
+  {
+    file: "tests/scenarios/a-crash-loses-and-doubles-nothing.test.ts",
+    targets: ["synapse-defaults"],
+    reason: "500 messages of one user, where the default is one in five seconds",
+  },
+  {
+    file: "tests/scenarios/several-streams-of-one-device-lose-nothing.test.ts",
+    targets: ["synapse-defaults"],
+    reason: "hundreds of messages of one user, where the default is one in five seconds",
+  },
+  {
+    file: "tests/scenarios/who-appeared-just-now-reads-the-next-message.test.ts",
+    targets: ["synapse-defaults"],
+    reason: "fifty log-ins and joins, where the default is one in minutes",
+  },
 ];
 
 /** Which homeserver this run is against. */
