@@ -62,4 +62,12 @@ export const deviceStateMigrations: readonly Migration[] = [
       CREATE INDEX inbox_shown_by_id ON inbox_shown (inbox_id);
     `,
   },
+  {
+    version: 4,
+    // The limits that the outbound session was made with.
+    sql: `
+      ALTER TABLE outbound ADD COLUMN rotation_ms INTEGER;
+      ALTER TABLE outbound ADD COLUMN rotation_messages INTEGER;
+    `,
+  },
 ];

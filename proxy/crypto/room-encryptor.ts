@@ -12,8 +12,6 @@ import type { DeviceStore } from "../../crypto-store/index.ts";
 import type { Clock } from "../clock.ts";
 import { MatrixError } from "../matrix/errors.ts";
 import type { RoomId } from "../matrix/identifiers.ts";
-import { asString, parseObject } from "../matrix/json.ts";
-import { megolmMessageIndex } from "../matrix/megolm-message.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import { SharedRun } from "../serial.ts";
 import { withDeadline } from "./deadline.ts";
@@ -33,6 +31,7 @@ import {
   type Recipients,
 } from "./room-recipients.ts";
 import { SentCiphertexts } from "./sent-ciphertexts.ts";
+import { OutboundSession } from "./outbound-session.ts";
 import { rotation } from "./rotation.ts";
 
 /**
@@ -74,13 +73,6 @@ interface Shared {
   readonly complete: boolean;
 }
 
-/** The outbound session in use. */
-interface Outbound {
-  readonly sessionId: string;
-  readonly createdMs: number;
-  readonly messages: number;
-}
-
 /**
  * Encrypts one device's events for one room.
  *
@@ -99,7 +91,7 @@ export class RoomEncryptor {
   #visibility: { readonly value: HistoryVisibility; readonly atMs: number } | null = null;
   #recipients: Recipients | null = null;
   #shared: Shared | null = null;
-  #outbound: Outbound | null = null;
+  readonly #outbound: OutboundSession;
   readonly #sent = new SentCiphertexts();
   readonly #unsent: ToDeviceRequest[] = [];
 
@@ -111,6 +103,7 @@ export class RoomEncryptor {
     this.#context = context;
     this.#roomId = roomId;
     this.#engineRoom = room;
+    this.#outbound = new OutboundSession(context.store, context.clock, roomId);
     this.#barrier = new SharedRun(() => this.#passBarrier());
     this.#queue = new EncryptQueue({
       store: context.store,
@@ -118,8 +111,7 @@ export class RoomEncryptor {
         await this.#share(recipients, encryption);
         failpoint("share-to-send");
       },
-      room: ({ encryption }) =>
-        this.#outbound === null ? 0 : rotation(encryption).messages - this.#outbound.messages,
+      room: ({ encryption }) => this.#outbound.room(encryption),
       encrypt: (send) => this.#encryptNow(send),
     });
   }
@@ -147,7 +139,7 @@ export class RoomEncryptor {
     return this.#queue.add({ ...send, recipients });
   }
 
-  async #encryptNow({ eventType, txnId, content }: PassedSend): Promise<string> {
+  async #encryptNow({ eventType, txnId, content, encryption }: PassedSend): Promise<string> {
     const { machine, engine, clock } = this.#context;
     const send = { eventType, content, share: this.#shared ?? {} };
     const before = this.#sent.find(txnId, send, clock.now());
@@ -155,7 +147,7 @@ export class RoomEncryptor {
     const text = await engine.call(() =>
       machine.encryptRoomEvent(this.#engineRoom, eventType, content),
     );
-    await this.#noteUse(text);
+    await this.#outbound.noteUse(text, encryption);
     this.#sent.remember(txnId, send, text, clock.now());
     return text;
   }
@@ -266,10 +258,8 @@ export class RoomEncryptor {
 
   #isShared(recipients: Recipients, encryption: RoomEncryption): boolean {
     const shared = this.#shared;
-    const outbound = this.#outbound;
-    if (shared?.complete !== true || outbound === null) return false;
+    if (shared?.complete !== true || this.#outbound.room(encryption) === 0) return false;
     return (
-      !this.#expires(outbound, encryption) &&
       !this.#context.changes.changedSince(shared.change, recipients.users) &&
       shared.recipients.historyVisibility === recipients.historyVisibility &&
       sameMembers(shared.recipients.users, recipients.users) &&
@@ -277,28 +267,11 @@ export class RoomEncryptor {
     );
   }
 
-  /** True where the engine may refuse the session at the next use, and has to be given the choice. */
-  #expires(outbound: Outbound, encryption: RoomEncryption): boolean {
-    const { rotationMs, messages } = rotation(encryption);
-    const ageMs = this.#context.clock.now() - outbound.createdMs;
-    return outbound.messages >= messages || ageMs >= rotationMs;
-  }
-
-  /** Drops the outbound session where its age is over the room's period, or cannot be known. */
+  /** Drops the outbound session where it is not to be used again. */
   async #dropExpired(encryption: RoomEncryption): Promise<void> {
-    const createdMs =
-      this.#outbound?.createdMs ??
-      (await this.#context.store.transaction(
-        (database) =>
-          database
-            .prepare("SELECT created_ms FROM outbound WHERE room_id = ?")
-            .pluck()
-            .get(this.#roomId) as number | undefined,
-      ));
-    const ageMs = createdMs === undefined ? Infinity : this.#context.clock.now() - createdMs;
-    if (ageMs < rotation(encryption).rotationMs) return;
+    if (!(await this.#outbound.mustEnd(encryption))) return;
     await this.#context.machine.invalidateGroupSession(this.#engineRoom);
-    this.#outbound = null;
+    this.#outbound.noteDropped();
   }
 
   #settings(recipients: Recipients, encryption: RoomEncryption): EncryptionSettings {
@@ -311,35 +284,6 @@ export class RoomEncryptor {
     // Microseconds here, milliseconds in the room's event.
     settings.rotationPeriod = BigInt(rotationMs + rotationMarginMs) * 1000n;
     return settings;
-  }
-
-  /** Keeps the age and the use of the outbound session, so that it is renewed in time. */
-  async #noteUse(content: string): Promise<void> {
-    const parsed = parseObject(content);
-    const sessionId = asString(parsed?.["session_id"]);
-    const index = megolmMessageIndex(asString(parsed?.["ciphertext"]) ?? "");
-    if (sessionId === null || index === null) {
-      throw new Error("expected a Megolm message of the engine, got another shape");
-    }
-    if (this.#outbound?.sessionId === sessionId) {
-      this.#outbound = { ...this.#outbound, messages: index + 1 };
-      return;
-    }
-    const createdMs = await this.#context.store.transaction((database) => {
-      database
-        .prepare(
-          `INSERT INTO outbound (room_id, session_id, created_ms) VALUES (?, ?, ?)
-           ON CONFLICT (room_id) DO UPDATE
-           SET session_id = excluded.session_id, created_ms = excluded.created_ms
-           WHERE session_id <> excluded.session_id`,
-        )
-        .run(this.#roomId, sessionId, this.#context.clock.now());
-      return database
-        .prepare("SELECT created_ms FROM outbound WHERE room_id = ?")
-        .pluck()
-        .get(this.#roomId) as number;
-    });
-    this.#outbound = { sessionId, createdMs, messages: index + 1 };
   }
 }
 

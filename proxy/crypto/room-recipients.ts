@@ -1,3 +1,4 @@
+import { MatrixError } from "../matrix/errors.ts";
 import { asArray, asObject, asString } from "../matrix/json.ts";
 import type { OwnApi } from "./own-api.ts";
 
@@ -26,6 +27,13 @@ export async function fetchRecipients(
 ): Promise<Recipients> {
   const path = `/v3/rooms/${encodeURIComponent(roomId)}/members?not_membership=leave`;
   const answer = await api.json("GET", path, { deadlineMs, failFast: true });
+  if (!Array.isArray(answer["chunk"])) {
+    throw new MatrixError(
+      502,
+      "M_UNKNOWN",
+      "not sent: the homeserver did not say who is in the room",
+    );
+  }
   const wanted = historyVisibility === "joined" ? ["join"] : ["join", "invite"];
   const users = new Set<string>();
   const invited = new Set<string>();
