@@ -145,6 +145,18 @@ export class LightDevice {
     };
   }
 
+  /** The content of an encrypted event under the newest room key; sends nothing. */
+  async encrypt(
+    roomId: string,
+    type: string,
+    content: Readonly<Record<string, unknown>>,
+  ): Promise<Record<string, unknown>> {
+    const text = JSON.stringify(content);
+    return JSON.parse(
+      await this.#machine.encryptRoomEvent(new RoomId(roomId), type, text),
+    ) as Record<string, unknown>;
+  }
+
   /** Sends an event under the newest room key and returns its id. */
   async send(
     roomId: string,
