@@ -18,6 +18,9 @@ export interface DeviceStoreOptions {
   readonly migrations: readonly Migration[];
 }
 
+/** A write of the owner's own within {@link DeviceStore.atomically}. */
+export type Write = <T>(work: (database: Database) => T) => Promise<T>;
+
 /** One device's encrypted file: the IndexedDB databases of the engine and the owner's own tables. */
 export class DeviceStore {
   /**
@@ -28,6 +31,8 @@ export class DeviceStore {
   readonly #backend: Backend;
   #closing: Promise<void> | null = null;
   #settling: Promise<void> | null = null;
+  /** Resolves when the atomic work under way is over. */
+  #held: Promise<void> | null = null;
 
   private constructor(backend: Backend) {
     this.#backend = backend;
@@ -53,8 +58,31 @@ export class DeviceStore {
    *
    * @throws TypeError when `work` returns a promise. StoreError when the file turns out to be damaged.
    */
-  transaction<T>(work: (database: Database) => T): Promise<T> {
-    return this.#exclusively(() => runInTransaction(this.#backend, work));
+  async transaction<T>(work: (database: Database) => T): Promise<T> {
+    const result = await this.#exclusively(() => runInTransaction(this.#backend, work));
+    await this.settled();
+    return result;
+  }
+
+  /**
+   * Runs `work`, whose IndexedDB transactions and writes through `write` become durable all at once or, after a crash, not at
+   * all. Whatever else is done on this store meanwhile becomes durable with them, and waits for it. One at a time.
+   *
+   * @param work - waits for nothing that is durable only afterwards: no {@link transaction}, no {@link settled}
+   */
+  async atomically<T>(work: (write: Write) => Promise<T>): Promise<T> {
+    if (this.#held !== null) throw new Error("expected one atomic work at a time");
+    let release: () => void = () => undefined;
+    this.#held = new Promise((resolve) => (release = resolve));
+    this.#backend.groups += 1;
+    try {
+      return await work((write) => this.#exclusively(() => runInTransaction(this.#backend, write)));
+    } finally {
+      this.#backend.groups -= 1;
+      this.#held = null;
+      release();
+      await this.settled();
+    }
   }
 
   /**
@@ -73,8 +101,9 @@ export class DeviceStore {
   }
 
   /** Resolves when everything is durable that was complete at the time of the call. */
-  settled(): Promise<void> {
-    if (!this.#backend.hasUnsettled) return Promise.resolve();
+  async settled(): Promise<void> {
+    while (this.#held !== null) await this.#held;
+    if (!this.#backend.hasUnsettled) return;
     // Whoever comes before the turn starts is served by it.
     this.#settling ??= this.#takeTurn(
       () => {
@@ -83,12 +112,13 @@ export class DeviceStore {
       },
       () => false,
     );
-    return this.#settling;
+    await this.#settling;
   }
 
   /** Writes the log back into the file and empties it, when no transaction is running. */
-  checkpoint(): Promise<void> {
-    return this.#exclusively(() => {
+  async checkpoint(): Promise<void> {
+    while (this.#held !== null) await this.#held;
+    await this.#exclusively(() => {
       this.#backend.settle();
       this.#backend.database.pragma("wal_checkpoint(TRUNCATE)");
     });
@@ -103,6 +133,7 @@ export class DeviceStore {
   async #close(): Promise<void> {
     unmount(this.mountName);
     this.#backend.isClosing = true;
+    while (this.#held !== null) await this.#held;
     await this.#backend.scheduler.idle();
     for (const openable of this.#backend.openables()) {
       for (const connection of openable.connections) connection.close();
@@ -153,7 +184,6 @@ function runInTransaction<T>(backend: Backend, work: (database: Database) => T):
       );
     }
     backend.commit();
-    backend.settle();
     return result;
   } catch (error) {
     backend.rollback();

@@ -68,7 +68,9 @@ export class Section {
         timeoutMs: settings.upstreamTimeoutMs,
       });
       const accounts = new Accounts(database, homeserver, clock, logger);
-      const pins = new EncryptionPins(database, clock);
+      const pins = new EncryptionPins(database, clock, (roomId) =>
+        logger.info({ roomId }, "a room is encrypted: nothing in the clear is sent to it any more"),
+      );
       const section = settings.name;
       const parts = { section, hosts, accounts, database, pins, homeserver, logger };
       const sessions = new SectionSessions(parts);

@@ -94,7 +94,9 @@ export async function createSectionServer(options: SectionServerOptions): Promis
       const handler = routes[match.endpoint];
       const refusal = refuseMatch(match, exchange, handler !== undefined);
       if (handler !== undefined && refusal === null)
-        void answer(handler, new HttpCall(match, exchange, context), reply, cors, done);
+        void answer(handler, new HttpCall(match, exchange, context), reply, cors, done).then(() =>
+          logAnswer(logger, match, reply, clock.now() - exchange.sentAtMs),
+        );
       else done(refusal ?? undefined);
     }
   });
@@ -178,6 +180,12 @@ async function answer(
     if (value !== undefined && name !== "content-length") reply.header(name, value);
   }
   reply.send(result.body);
+}
+
+/** One line a request at the level debug: what an operator needs who asks why a bot does not send. */
+function logAnswer(logger: Logger, match: Match, reply: FastifyReply, tookMs: number): void {
+  if (!logger.isLevelEnabled("debug")) return;
+  logger.debug({ endpoint: match.endpoint, statusCode: reply.statusCode, tookMs }, "request");
 }
 
 /** The one place where a failure becomes HTTP. */

@@ -8,7 +8,7 @@ import {
 import type { Database } from "better-sqlite3";
 import type { Logger } from "pino";
 
-import type { DeviceStore } from "../../crypto-store/index.ts";
+import type { DeviceStore, Write } from "../../crypto-store/index.ts";
 import type { Clock } from "../clock.ts";
 import {
   asArray,
@@ -145,16 +145,23 @@ export class Feed {
     const application: InboxEvent[] = part.toDevice
       .filter((event) => !cryptoTypes.test(asString(event["type"]) ?? ""))
       .map((event) => ({ event, unique: false }));
-    for (const batch of this.#batches(fresh)) {
-      const { changed, left } = part;
-      const current = part.startedMs > this.#lastUploadMs();
-      const counts = current ? part.counts : null;
-      const unusedFallbackKeys = current ? part.unusedFallbackKeys : null;
-      const processed = await this.#receive(batch, changed, left, counts, unusedFallbackKeys);
-      for (const event of processed) application.push(...this.#applicationEvents(event));
-    }
-    failpoint("receive-to-commit");
-    await this.#commit(part, fresh, application);
+    // All or nothing: an event that the engine had but that is not on record would be fed again, and
+    // look like a broken Olm session.
+    await this.#store.atomically(async (write) => {
+      for (const batch of this.#batches(fresh)) {
+        const { changed, left } = part;
+        const current = part.startedMs > this.#lastUploadMs();
+        const counts = current ? part.counts : null;
+        const unusedFallbackKeys = current ? part.unusedFallbackKeys : null;
+        const processed = await this.#receive(batch, changed, left, counts, unusedFallbackKeys);
+        for (const event of processed) application.push(...this.#applicationEvents(event));
+      }
+      failpoint("receive-to-commit");
+      await this.#commit(write, part, fresh, application);
+    });
+    this.#positions.add(part.nextBatch);
+    if (this.#positions.size > 2 * maxPositions) await this.#prunePositions();
+    this.#position = part.nextBatch;
     this.#onTaken(part);
   }
 
@@ -216,12 +223,13 @@ export class Feed {
   }
 
   async #commit(
+    write: Write,
     part: FeedPart,
     fresh: readonly JsonObject[],
     application: readonly InboxEvent[],
   ): Promise<void> {
     const now = this.#clock.now();
-    await this.#store.transaction((database) => {
+    await write((database) => {
       const seen = database.prepare(
         "INSERT OR IGNORE INTO seen_to_device (id, at_ms) VALUES (?, ?)",
       );
@@ -234,9 +242,6 @@ export class Feed {
         if (fresh.length > 0) forgetSeen(database);
       }
     });
-    this.#positions.add(part.nextBatch);
-    if (this.#positions.size > 2 * maxPositions) await this.#prunePositions();
-    this.#position = part.nextBatch;
   }
 
   async #prunePositions(): Promise<void> {

@@ -207,6 +207,9 @@ export type FromHost =
 export interface WireError {
   readonly name: string;
   readonly message: string;
+  /** SQLite's or the system's code, such as `SQLITE_FULL`. */
+  readonly code: string | null;
+  readonly cause: WireError | null;
   /** Set for a Matrix error: how the client is told. */
   readonly matrix: {
     readonly statusCode: number;

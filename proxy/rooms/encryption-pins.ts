@@ -38,11 +38,21 @@ const MAX_ALGORITHM_LENGTH = 255;
 export class EncryptionPins {
   readonly #pins: Map<RoomId, EncryptionPin>;
   readonly #clock: Clock;
+  readonly #onNew: (roomId: RoomId) => void;
   readonly #write: Statement<[string, string, number | null, number | null, number]>;
 
-  /** Reads all pins into memory. */
-  constructor(database: SectionDatabase, clock: Clock) {
+  /**
+   * Reads all pins into memory.
+   *
+   * @param onNew - hears of each room that was not pinned before
+   */
+  constructor(
+    database: SectionDatabase,
+    clock: Clock,
+    onNew: (roomId: RoomId) => void = () => undefined,
+  ) {
     this.#clock = clock;
+    this.#onNew = onNew;
     const pins = database.connection
       .prepare<[], EncryptionPin>(
         "SELECT room_id AS roomId, algorithm, rotation_period_ms AS rotationPeriodMs, rotation_period_messages AS rotationPeriodMessages FROM encryption_pin",
@@ -88,6 +98,7 @@ export class EncryptionPins {
       this.#clock.now(),
     );
     this.#pins.set(roomId, pin);
+    if (before === null) this.#onNew(roomId);
     return pin;
   }
 }

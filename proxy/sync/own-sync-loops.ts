@@ -59,6 +59,7 @@ export class OwnSyncLoops {
   readonly #running = new Set<Promise<void>>();
   /** Starts at the time, so that numbers on disk are smaller after a restart. */
   #nextSerial: number;
+  #failing = false;
   #stopped = false;
 
   constructor(options: {
@@ -193,6 +194,7 @@ export class OwnSyncLoops {
         const taken = await this.#once(loop, abort.signal, pollTimeoutMs);
         if (taken === null) return;
         loop.delayMs = 0;
+        this.#noteSuccess();
         if (taken > 0 || this.#clock.now() - startedMs >= shortRoundMs) continue;
         this.#schedule(loop, shortRoundMs);
         return;
@@ -200,12 +202,29 @@ export class OwnSyncLoops {
     } catch (error) {
       if (abort.signal.aborted || this.#stopped) return;
       loop.delayMs = Math.min(maxDelayMs, Math.max(firstDelayMs, loop.delayMs * 2));
-      this.#logger.warn({ err: error, delayMs: loop.delayMs }, "own sync failed, trying again");
+      this.#noteFailure(loop, error);
     } finally {
       loop.abort = null;
       const known = this.#loops.get(`${loop.device.userId}\n${loop.device.deviceId}`) === loop;
       if (known && loop.clients === 0 && loop.delayMs > 0) this.#schedule(loop, loop.delayMs);
     }
+  }
+
+  /** One warning for all devices: an outage of the homeserver is every device's. */
+  #noteFailure({ device, delayMs }: DeviceLoop, error: unknown): void {
+    const { userId, deviceId } = device;
+    const level = this.#failing ? "debug" : "warn";
+    this.#failing = true;
+    this.#logger[level](
+      { err: error, userId, deviceId, delayMs },
+      "following a device's sync in its client's place failed; trying again, for each device",
+    );
+  }
+
+  #noteSuccess(): void {
+    if (!this.#failing) return;
+    this.#failing = false;
+    this.#logger.info("following devices' syncs works again");
   }
 
   /** @returns how many to-device events came; `null` where there is nothing to follow any more */

@@ -41,8 +41,11 @@ export class SectionSessions {
   constructor(options: SectionSessionsOptions) {
     this.#options = options;
     options.accounts.onChange(({ kind, address }) => {
-      if (kind === "gone") this.#inBackground(this.close(address));
-      else this.#inBackground(this.#renewToken(address));
+      if (kind === "gone") {
+        options.logger.info(address, "a device is logged out: its keys are not used again");
+        this.#inBackground(this.close(address));
+      }
+      if (kind === "token") this.#inBackground(this.#renewToken(address));
     });
   }
 
@@ -113,7 +116,14 @@ export class SectionSessions {
 
   readonly #openingOf = async (device: DeviceAddress, calls: OpeningCalls): Promise<OpenResult> => {
     const { accounts } = this.#options;
-    const result = await calls.open(this.#opening(device));
+    const opening = this.#opening(device);
+    const result = await calls.open(opening);
+    const { userId, deviceId } = device;
+    const { ownership, ed25519 } = result;
+    this.#options.logger[opening.isNew ? "info" : "debug"](
+      { userId, deviceId, ownership, fingerprint: ed25519 },
+      opening.isNew ? "keys were made for a new device" : "a device's keys were opened",
+    );
     accounts.files.raise(device, result.generation);
     if (result.ownership === "foreign") accounts.files.setState(device, "foreign");
     if (!accounts.files.fileFor(device).recheck) return result;

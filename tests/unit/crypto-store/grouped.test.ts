@@ -66,6 +66,62 @@ async function keysIn(open: DeviceStore): Promise<unknown> {
   return settled(keys);
 }
 
+describe("atomic work", () => {
+  const countNotes = (open: DeviceStore): Promise<unknown> =>
+    open.transaction((database) => database.prepare("SELECT count(*) FROM note").pluck().get());
+
+  it("is all there after a crash, or not at all", async () => {
+    const database = await openThings(store);
+    await store.transaction((sqlite) => sqlite.exec("CREATE TABLE note (text TEXT)"));
+    await store.atomically(async (write) => {
+      await put(database, "a", "commit");
+      await write((sqlite) => sqlite.prepare("INSERT INTO note VALUES ('b')").run());
+      const crashed = afterCrash();
+      expect([await keysIn(crashed), await countNotes(crashed)]).toEqual([[], 0]);
+    });
+    const crashed = afterCrash();
+    expect([await keysIn(crashed), await countNotes(crashed)]).toEqual([["a"], 1]);
+  });
+
+  it("is not cut in two by a transaction, a group or settled() of somebody else", async () => {
+    const database = await openThings(store);
+    const order: string[] = [];
+    const others: Promise<unknown>[] = [];
+    await store.atomically(async () => {
+      await put(database, "a", "commit");
+      others.push(
+        store.transaction(() => undefined).then(() => order.push("transaction")),
+        store.grouped(() => put(database, "b", "commit")).then(() => order.push("group")),
+        store.settled().then(() => order.push("settled")),
+      );
+      await put(database, "c", "commit");
+      expect(await keysIn(afterCrash())).toEqual([]);
+      order.push("over");
+    });
+    await Promise.all(others);
+    expect(order[0]).toBe("over");
+    expect(await keysIn(afterCrash())).toEqual(["a", "b", "c"]);
+  });
+
+  it("lets go when it fails", async () => {
+    const database = await openThings(store);
+    const failing = store.atomically(async () => {
+      await put(database, "a", "commit");
+      throw new Error("no");
+    });
+    await expect(failing).rejects.toThrow("no");
+    await put(database, "b", "commit");
+    expect(await keysIn(afterCrash())).toEqual(["a", "b"]);
+  });
+
+  it("is refused while another is under way", async () => {
+    await store.atomically(async () => {
+      const second = store.atomically(() => Promise.resolve());
+      await expect(second).rejects.toThrow("expected one atomic work at a time");
+    });
+  });
+});
+
 describe("grouped transactions", () => {
   it("are durable when the group ends, not before", async () => {
     const database = await openThings(store);
