@@ -114,8 +114,9 @@ export class HostThread {
     if (message.kind === "result") this.#take(message.id)?.resolve(message.value);
     else if (message.kind === "error") this.#take(message.id)?.reject(fromWireError(message.error));
     else if (message.kind === "trap" && this.#alive) {
-      this.#onTrap(message.reports);
+      // Before anybody hears of it: a seat made for one of its devices waits for threads that are not alive.
       this.#fail();
+      this.#onTrap(message.reports);
       // Its memory can no longer be trusted; what it had to remember is on disk.
       void this.#worker?.terminate();
     }

@@ -127,6 +127,11 @@ export class SessionHosts {
         () => host.call("close", [device]),
         () => undefined,
       )
+      .catch((error: unknown) => {
+        if (!(error instanceof HostGone)) throw error;
+        // Its files are let go of with the thread.
+        return host.ended;
+      })
       .then(() => undefined)
       .finally(() => {
         if (seat.closing.get(key) === closing) seat.closing.delete(key);
