@@ -52,7 +52,9 @@ beforeAll(async () => {
     // Few messages a session: room keys are made and shared all the time.
     const roomId = await plain.createEncryptedRoom([reader.userId], { rotation_period_msgs: 5 });
     await new PlainRest(homeserver.url, reader.account).join(roomId);
-    // Read now: of two shares of one session in one batch, the engine keeps the later, as of 18.9.0.
+    // Read now. The reader's new Olm sessions below make the engine share the room key once more, at
+    // the index of then; of two shares of one session in one batch, a receiving engine keeps the
+    // later one, as of 18.9.0. That is so between any two clients.
     await reader.read(roomId, await plain.sendText(roomId, "before everything"));
     rooms.push(roomId);
   }
