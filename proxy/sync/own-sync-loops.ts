@@ -192,8 +192,9 @@ export class OwnSyncLoops {
       while (!abort.signal.aborted && loop.clients === 0 && !this.#stopped) {
         const startedMs = this.#clock.now();
         const taken = await this.#once(loop, abort.signal, pollTimeoutMs);
-        if (taken === null) return;
+        // Also where there is nothing to follow any more: a delay left over would start it again.
         loop.delayMs = 0;
+        if (taken === null) return;
         this.#noteSuccess();
         if (taken > 0 || this.#clock.now() - startedMs >= shortRoundMs) continue;
         this.#schedule(loop, shortRoundMs);
