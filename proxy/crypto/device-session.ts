@@ -1,18 +1,14 @@
 import type { OlmMachine } from "@matrix-org/matrix-sdk-crypto-wasm";
-import type { Logger } from "pino";
 
 import { DeviceStore } from "../../crypto-store/index.ts";
-import type { Clock } from "../clock.ts";
-import type { OwnRequests } from "../homeserver/own-requests.ts";
 import { MatrixError } from "../matrix/errors.ts";
 import type { RoomId } from "../matrix/identifiers.ts";
-import { asString, type JsonObject, parseObject } from "../matrix/json.ts";
+import { asString, type JsonObject } from "../matrix/json.ts";
 import { formatSyncToken } from "../matrix/sync-token.ts";
 import { DeviceChanges } from "./device-changes.ts";
 import { deviceStateMigrations } from "./device-state.ts";
 import { openMachine } from "./engine.ts";
 import { EngineCalls } from "./engine-calls.ts";
-import type { EngineGate } from "./engine-gate.ts";
 import { EventDecryptor } from "./event-decryptor.ts";
 import {
   Feed,
@@ -30,7 +26,6 @@ import { DeviceOwnership } from "./ownership.ts";
 import type {
   DeviceOpening,
   EncryptArgs,
-  HostSection,
   OpenResult,
   ReadArgs,
   ReadResult,
@@ -40,22 +35,14 @@ import type {
 } from "./protocol.ts";
 import { ReadResponse } from "./read-response.ts";
 import { RoomEncryptor } from "./room-encryptor.ts";
+import type { SessionContext } from "./session-context.ts";
+import { parseBody } from "./response-body.ts";
 import { readStanding, type Standing } from "./standing.ts";
 import { Suspects } from "./suspects.ts";
 import { SyncResponse } from "./sync-response.ts";
 
 /** How long after a failed round of key requests the next one is tried. */
 const retryMs = 5_000;
-
-/** What a session needs besides its own opening. */
-export interface SessionContext {
-  readonly section: HostSection;
-  readonly requests: OwnRequests;
-  /** Of the thread's one wasm instance. */
-  readonly gate: EngineGate;
-  readonly clock: Clock;
-  readonly logger: Logger;
-}
 
 /**
  * One device's end of all encryption: its keys, its feed, what it encrypts and decrypts, what it
@@ -345,14 +332,6 @@ export class DeviceSession {
     }
     return room;
   }
-}
-
-function parseBody(body: Uint8Array): JsonObject {
-  const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString();
-  const parsed = parseObject(text);
-  if (parsed === null)
-    throw new MatrixError(502, "M_UNKNOWN", "the homeserver sent no JSON object");
-  return parsed;
 }
 
 function toBody(response: JsonObject): Buffer {
