@@ -153,6 +153,8 @@ export class SyncResponse {
 
   /** Finds encryption and membership in a room's part, and removes marks that are ours to set. */
   #scan(roomId: RoomId, room: JsonObject): void {
+    // A gap may hide members who came or left, and a client's filter the state that would show them.
+    if (asObject(room["timeline"])?.["limited"] === true) this.#touched.add(roomId);
     for (const part of Object.values(room)) {
       eachEvent(asObject(part)?.["events"], (event) => {
         stripMarks(event);
