@@ -2,7 +2,7 @@
 // it is missing or older than what it is made from. Plain JavaScript, because it runs before anything
 // is installed.
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -42,6 +42,8 @@ function newest(path) {
 
 /** Installs `node_modules` where it is missing or older than the lock file. */
 export function ensureInstalled() {
+  // npm empties what a link leads to, which belongs to somebody else.
+  if (lstatSync(join(root, "node_modules"), { throwIfNoEntry: false })?.isSymbolicLink()) return;
   const marker = join(root, "node_modules", ".package-lock.json");
   const lock = join(root, "package-lock.json");
   if (existsSync(marker) && statSync(marker).mtimeMs >= statSync(lock).mtimeMs) return;
