@@ -1,6 +1,14 @@
 import type { Clock } from "../clock.ts";
 
-/** Rejects after `deadlineMs`; the work itself goes on. */
+/** The work was not done in time; it goes on all the same. */
+export class DeadlinePassed extends Error {
+  override readonly name = "DeadlinePassed";
+  constructor(deadlineMs: number) {
+    super(`not done within ${deadlineMs} ms`);
+  }
+}
+
+/** Rejects after `deadlineMs`; the work itself goes on. @throws {DeadlinePassed} */
 export async function withDeadline<T>(
   work: Promise<T>,
   deadlineMs: number,
@@ -9,7 +17,7 @@ export async function withDeadline<T>(
   let cancel: () => void = () => undefined;
   const deadline = new Promise<never>((_, reject) => {
     cancel = clock.after(deadlineMs, () => {
-      reject(new Error(`not done within ${deadlineMs} ms`));
+      reject(new DeadlinePassed(deadlineMs));
     });
   });
   try {

@@ -64,7 +64,6 @@ export class DeviceSession {
   readonly #ownership: DeviceOwnership;
   readonly #rooms = new Map<RoomId, RoomEncryptor>();
   #cancelRetry: () => void = () => undefined;
-  #uploaded: Promise<void> | null = null;
   #closed = false;
 
   private constructor(
@@ -194,7 +193,7 @@ export class DeviceSession {
   /** Encrypts one event for everybody who may read it now. */
   async encrypt(args: EncryptArgs): Promise<string> {
     await this.#ownership.require();
-    await this.#uploadFirst();
+    await this.#outgoing.flushFirst(this.#context.section.sendDeadlineMs);
     return this.#room(args.roomId).encrypt(args);
   }
 
@@ -295,17 +294,6 @@ export class DeviceSession {
       if (final) return;
       this.#cancelRetry = this.#context.clock.after(retryMs, () => this.#bringKeys());
     });
-  }
-
-  /** Nobody can take a message for genuine, or answer it, before our device keys are known. */
-  async #uploadFirst(): Promise<void> {
-    this.#uploaded ??= this.#outgoing.flush();
-    try {
-      await this.#uploaded;
-    } catch (error) {
-      this.#uploaded = null;
-      throw error;
-    }
   }
 
   #room(roomId: RoomId): RoomEncryptor {

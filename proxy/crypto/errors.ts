@@ -59,9 +59,12 @@ export class UntrustedDevices extends MatrixError {
 export class OwnRequestRefused extends MatrixError {
   override readonly name = "OwnRequestRefused";
   readonly upstreamStatus: number;
+  /** Empty where the answer was no Matrix error: something else than the homeserver spoke. */
+  readonly upstreamErrcode: string;
   constructor(what: string, upstreamStatus: number, errcode: string) {
     super(502, "M_UNKNOWN", `the homeserver refused ${what}: ${upstreamStatus} ${errcode}`);
     this.upstreamStatus = upstreamStatus;
+    this.upstreamErrcode = errcode;
   }
 }
 

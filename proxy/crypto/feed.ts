@@ -13,12 +13,12 @@ import type { Clock } from "../clock.ts";
 import {
   asArray,
   asObject,
-  asString,
   asStrings,
   isObject,
   type JsonObject,
   parseObject,
 } from "../matrix/json.ts";
+import { isCryptoType } from "../matrix/to-device-types.ts";
 import { failpoint, isPoison } from "../observe/failpoint.ts";
 import { SerialQueue } from "../serial.ts";
 import { engineUsers, provokeTrap } from "./engine.ts";
@@ -75,9 +75,6 @@ export function takeFeedPart(
   delete response["device_unused_fallback_key_types"];
   return part;
 }
-
-const cryptoTypes =
-  /^(m\.room\.encrypted$|m\.room_key|m\.forwarded_room_key$|m\.dummy$|m\.secret\.|m\.key\.verification\.|org\.matrix\.room_key|io\.element\.msc4268\.)/;
 
 /**
  * The device's crypto feed: to-device events, device lists and key counts, from whichever stream they
@@ -143,7 +140,7 @@ export class Feed {
     }
     const fresh = await this.#unseen(part.toDevice);
     const application: InboxEvent[] = part.toDevice
-      .filter((event) => !cryptoTypes.test(asString(event["type"]) ?? ""))
+      .filter((event) => !isCryptoType(event["type"]))
       .map((event) => ({ event, unique: false }));
     // All or nothing: an event that the engine had but that is not on record would be fed again, and
     // look like a broken Olm session.
@@ -167,7 +164,7 @@ export class Feed {
 
   /** Olm-encrypted events that no stream has shown yet, and plaintext ones of crypto types. */
   async #unseen(events: readonly JsonObject[]): Promise<JsonObject[]> {
-    const relevant = events.filter((event) => cryptoTypes.test(asString(event["type"]) ?? ""));
+    const relevant = events.filter((event) => isCryptoType(event["type"]));
     if (relevant.length === 0) return [];
     return this.#store.transaction((database) => {
       const seen = database.prepare("SELECT 1 FROM seen_to_device WHERE id = ?").pluck();
@@ -217,7 +214,7 @@ export class Feed {
     }
     if (type !== ProcessedToDeviceEventType.Decrypted) return [];
     const event = parseObject(rawEvent);
-    if (event === null || cryptoTypes.test(asString(event["type"]) ?? "")) return [];
+    if (event === null || isCryptoType(event["type"])) return [];
     const { content, sender, type: name } = event;
     return [{ event: { content, sender, type: name }, unique: true }];
   }

@@ -14,6 +14,7 @@ import type { Logger } from "pino";
 import type { Clock } from "../clock.ts";
 import { parseObject } from "../matrix/json.ts";
 import { SharedRun } from "../serial.ts";
+import { DeadlinePassed, withDeadline } from "./deadline.ts";
 import type { EngineCalls } from "./engine-calls.ts";
 import { OwnRequestRefused } from "./errors.ts";
 import type { OwnApi } from "./own-api.ts";
@@ -51,6 +52,7 @@ export class OutgoingRequests {
   #uploads = uploadBurst;
   #uploadsAt: number;
   #uploadsStopped = false;
+  #first: Promise<void> | null = null;
   #lastUploadMs = 0;
 
   constructor(options: {
@@ -75,6 +77,23 @@ export class OutgoingRequests {
   /** When the last key upload was answered, milliseconds since the epoch; 0 before the first. */
   get lastUploadMs(): number {
     return this.#lastUploadMs;
+  }
+
+  /**
+   * Waits for the first run of this session, before the first message: nobody can take it for genuine,
+   * or answer it, before the device's keys are known.
+   */
+  async flushFirst(deadlineMs: number): Promise<void> {
+    this.#first ??= this.flush();
+    try {
+      await withDeadline(this.#first, deadlineMs, this.#clock);
+    } catch (error) {
+      this.#first = null;
+      if (!(error instanceof DeadlinePassed)) throw error;
+      this.#logger.warn(
+        "the device's keys are not at the homeserver yet; a message goes out first",
+      );
+    }
   }
 
   /** Resolves when everything due at the time of the call was sent and answered. */
@@ -143,7 +162,8 @@ export class OutgoingRequests {
       await this.#sent(request.id, RequestType.KeysUpload, answer);
       this.#lastUploadMs = this.#clock.now();
     } catch (error) {
-      if (!(error instanceof OwnRequestRefused) || error.upstreamStatus !== 400) throw error;
+      const isRefusal = error instanceof OwnRequestRefused && error.upstreamErrcode !== "";
+      if (!isRefusal || error.upstreamStatus !== 400) throw error;
       // Nothing in a well-formed upload can be wrong but keys that are there already.
       this.#uploadsStopped = true;
       this.#onKeysRefused();

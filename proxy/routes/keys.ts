@@ -2,6 +2,7 @@ import type { Accounts } from "../accounts/accounts.ts";
 import type { DeviceAddress } from "../matrix/identifiers.ts";
 import { MatrixError } from "../matrix/errors.ts";
 import { parseObject } from "../matrix/json.ts";
+import { isCryptoType } from "../matrix/to-device-types.ts";
 import type { SectionSessions } from "../sync/section-sessions.ts";
 import { requireToken } from "./call.ts";
 import type { Call, Handler, Handlers, Reply } from "./call.ts";
@@ -10,9 +11,6 @@ export interface KeysDeps {
   readonly accounts: Accounts;
   readonly sessions: SectionSessions;
 }
-
-const cryptoTypes =
-  /^(m\.room\.encrypted$|m\.room_key|m\.forwarded_room_key$|m\.secret\.|m\.key\.verification\.)/;
 
 /**
  * The endpoints of a client's own encryption. A device has one owner of its keys: a client that
@@ -46,7 +44,7 @@ export function keysRoutes(deps: KeysDeps): Handlers {
     roomKeys: ownersOnly,
     dehydratedDevice: ownersOnly,
     sendToDevice: async (call): Promise<Reply | "pass"> => {
-      if (!cryptoTypes.test(call.params["eventType"] ?? "")) return "pass";
+      if (!isCryptoType(call.params["eventType"])) return "pass";
       return ownersOnly(call);
     },
   };
