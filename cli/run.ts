@@ -6,7 +6,7 @@ import type { DaemonOptions, RunningDaemon } from "../proxy/main.ts";
 import { createLogger } from "../proxy/observe/logger.ts";
 import type { Output } from "./output.ts";
 import { failuresOf, printFailures } from "./output.ts";
-import { version } from "./program.ts";
+import { version } from "./version.ts";
 
 /** Options of the command line. */
 export interface RunOptions {
