@@ -235,7 +235,8 @@ export class DeviceSession {
     const read = new ReadResponse(args.shape, parseBody(args.body), args.roomId, hideEncryption);
     const outcomes = await this.#decryptor.decrypt(read.toDecrypt());
     const { response, dropped } = read.arrange(outcomes, args.filter);
-    return { body: toBody(response), pins: read.pins, dropped };
+    const body = response === null ? args.body : toBody(response);
+    return { body, pins: read.pins, dropped };
   }
 
   /** Ends the session; nothing of it may be called afterwards. */

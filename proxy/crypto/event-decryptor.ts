@@ -13,7 +13,7 @@ import { bundledEvents } from "../matrix/bundled-events.ts";
 import type { RoomId } from "../matrix/identifiers.ts";
 import { asObject, asString, type JsonObject, parseObject } from "../matrix/json.ts";
 import { megolmMessageIndex } from "../matrix/megolm-message.ts";
-import { readMegolmEvent } from "../matrix/room-events.ts";
+import { holdsCiphertext, readMegolmEvent } from "../matrix/room-events.ts";
 import { isPoison } from "../observe/failpoint.ts";
 import { decryptionSettings, engineRoom, provokeTrap } from "./engine.ts";
 import type { EngineCalls } from "./engine-calls.ts";
@@ -26,15 +26,17 @@ export interface EncryptedInput {
 }
 
 /**
- * What became of an encrypted event.
- * - `decrypted`: the event as the client sees it.
- * - `late`: its key may still come.
- * - `failed`: it will never decrypt; the client sees the ciphertext.
+ * What became of an event, and how the client sees it now, with what is bundled with it.
+ * - `decrypted`: the plaintext.
+ * - `plain`: it was in the clear; only what is bundled with it was to be decrypted.
+ * - `late`: its key may still come; the ciphertext until then.
+ * - `failed`: it will never decrypt; the ciphertext.
  */
-export type DecryptOutcome =
-  | { readonly kind: "decrypted"; readonly event: JsonObject }
+export type DecryptOutcome = { readonly event: JsonObject } & (
+  | { readonly kind: "decrypted" | "plain" }
   | { readonly kind: "late"; readonly sessionId: string }
-  | { readonly kind: "failed"; readonly reason: string };
+  | { readonly kind: "failed"; readonly reason: string }
+);
 
 /** A thread's newest event comes with its own newest edit; nothing is bundled deeper. */
 const maxBundling = 2;
@@ -101,7 +103,8 @@ export class EventDecryptor {
     }
     for (const at of await this.#replays(used)) {
       this.#logger.warn("an event repeats a message index of another event: not decrypted");
-      outcomes[at] = { kind: "failed", reason: "replayed message index" };
+      const event = inputs[at]?.event ?? {};
+      outcomes[at] = { kind: "failed", event, reason: "replayed message index" };
     }
     return bundling === 0 ? outcomes : this.#decryptBundled(inputs, outcomes, bundling);
   }
@@ -114,11 +117,9 @@ export class EventDecryptor {
   ): Promise<DecryptOutcome[]> {
     const shown = [...outcomes];
     const bundled = outcomes.flatMap((outcome, at) =>
-      outcome.kind !== "decrypted"
-        ? []
-        : bundledEvents(outcome.event)
-            .filter(({ event }) => readMegolmEvent(event) !== null)
-            .map((place) => ({ at, place, roomId: inputs[at]?.roomId })),
+      bundledEvents(outcome.event)
+        .filter(({ event }) => holdsCiphertext(event))
+        .map((place) => ({ at, place, roomId: inputs[at]?.roomId })),
     );
     if (bundled.length === 0) return shown;
     const within = await this.#decryptAll(
@@ -130,19 +131,20 @@ export class EventDecryptor {
     for (const [index, { at, place }] of bundled.entries()) {
       const outer = shown[at];
       const inner = within[index];
-      if (outer?.kind !== "decrypted" || inner?.kind !== "decrypted") continue;
-      shown[at] = { kind: "decrypted", event: place.replace(outer.event, inner.event) };
+      if (outer === undefined || inner === undefined || inner.event === place.event) continue;
+      shown[at] = { ...outer, event: place.replace(outer.event, inner.event) };
     }
     return shown;
   }
 
   async #decryptOne({ roomId, event }: EncryptedInput): Promise<DecryptOutcome> {
     const megolm = readMegolmEvent(event);
-    if (megolm === null) return { kind: "failed", reason: "no megolm event" };
+    if (megolm === null) return { kind: "plain", event };
+    const failed = (reason: string) => ({ kind: "failed", event, reason }) as const;
     const room = this.#room(roomId);
-    if (room === null) return { kind: "failed", reason: "no room id" };
+    if (room === null) return failed("no room id");
     const text = JSON.stringify(event);
-    if (this.#engine.isQuarantined(text)) return { kind: "failed", reason: "quarantined" };
+    if (this.#engine.isQuarantined(text)) return failed("quarantined");
     try {
       const decrypted = await this.#engine.feed([text], async () => {
         if (isPoison(text)) await provokeTrap(this.#machine);
@@ -156,14 +158,14 @@ export class EventDecryptor {
       if (code === ShieldStateCode.MismatchedSender) {
         // A plain client shows no shields: it would take the words for those of whom the event names.
         this.#logger.warn("an event names another sender than its key belongs to: not decrypted");
-        return { kind: "failed", reason: "mismatched sender" };
+        return failed("mismatched sender");
       }
       const verified = color === ShieldColor.None;
       const content = asObject(plain?.["content"]);
       const type = asString(plain?.["type"]);
-      if (content === null || type === null) return { kind: "failed", reason: "no room event" };
+      if (content === null || type === null) return failed("no room event");
       // A homeserver authorises redactions; in ciphertext any member could redact anything.
-      if (type === "m.room.redaction") return { kind: "failed", reason: "encrypted redaction" };
+      if (type === "m.room.redaction") return failed("encrypted redaction");
       const shown: JsonObject = { ...event, type, content };
       if (this.#mark) Object.assign(shown, { decrypted: true, verified });
       return { kind: "decrypted", event: shown };
@@ -175,8 +177,8 @@ export class EventDecryptor {
         code === DecryptionErrorCode.MissingRoomKey ||
         code === DecryptionErrorCode.UnknownMessageIndex;
       return mayCome && withheld === undefined
-        ? { kind: "late", sessionId: megolm.sessionId }
-        : { kind: "failed", reason: DecryptionErrorCode[code] };
+        ? { kind: "late", event, sessionId: megolm.sessionId }
+        : failed(DecryptionErrorCode[code]);
     }
   }
 

@@ -1,3 +1,4 @@
+import type { ReadShape } from "../matrix/event-places.ts";
 import type { DeviceAddress, RoomId } from "../matrix/identifiers.ts";
 import type { JsonObject } from "../matrix/json.ts";
 
@@ -137,15 +138,16 @@ export interface SyncResult {
 
 /** A response with room events that is not a sync. */
 export interface ReadArgs {
-  readonly shape: "messages" | "context" | "event";
+  readonly shape: ReadShape;
   readonly body: Uint8Array;
-  /** The room that the request named. */
-  readonly roomId: RoomId;
+  /** The room that the request named; `null` where it named none. */
+  readonly roomId: RoomId | null;
   /** The client's own room event filter, applied after decryption; `null` for none. */
   readonly filter: JsonObject | null;
 }
 
 export interface ReadResult {
+  /** The very bytes of the response where nothing in it was changed. */
   readonly body: Uint8Array;
   readonly pins: readonly SeenEncryption[];
   /** How many events were dropped by the client's own filter. */

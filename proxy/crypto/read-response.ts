@@ -1,60 +1,52 @@
-import type { RoomId } from "../matrix/identifiers.ts";
+import { type EventPlace, eventPlaces, type ReadShape } from "../matrix/event-places.ts";
 import { passesEventFilter } from "../matrix/filter.ts";
-import { asArray, isObject, type JsonObject } from "../matrix/json.ts";
+import type { RoomId } from "../matrix/identifiers.ts";
+import { asString, isObject, type JsonObject } from "../matrix/json.ts";
 import {
+  holdsCiphertext,
   readEncryptionState,
-  readMegolmEvent,
   stripMarks,
   withoutEncryptionState,
 } from "../matrix/room-events.ts";
 import type { DecryptOutcome, EncryptedInput } from "./event-decryptor.ts";
-import type { ReadArgs, SeenEncryption } from "./protocol.ts";
+import type { SeenEncryption } from "./protocol.ts";
 
-/** Where each shape of response holds room events. */
-const lists: Record<ReadArgs["shape"], readonly string[]> = {
-  messages: ["chunk", "state"],
-  context: ["events_before", "events_after", "state"],
-  event: [],
-};
+/** A place with its events; a place that holds a single event has one. */
+interface Filled extends EventPlace {
+  readonly isList: boolean;
+  readonly events: readonly JsonObject[];
+}
 
-/** A list of events within a response, or a single one. */
-interface Holder {
-  readonly name: string | null;
-  events: JsonObject[];
+/** What becomes of a response. */
+export interface Arranged {
+  /** `null` where the response may go out as the bytes that it came as. */
+  readonly response: JsonObject | null;
+  /** How many events the client's own filter dropped. */
+  readonly dropped: number;
 }
 
 /**
- * A response with room events that is no sync: `/messages`, `/context`, `/event`. It never waits
- * for a key: what cannot be decrypted now stays the ciphertext that it is.
+ * A response with room events that is no sync. It never waits for a key: what cannot be decrypted
+ * now stays the ciphertext that it is.
  */
 export class ReadResponse {
-  readonly #response: JsonObject;
-  readonly #roomId: RoomId;
-  readonly #holders: Holder[] = [];
+  readonly #root: { response: JsonObject };
+  readonly #roomId: RoomId | null;
+  readonly #places: readonly Filled[];
   readonly #pins: SeenEncryption[] = [];
+  readonly #pinned = new Set<RoomId>();
+  #changed = false;
 
+  /** @param roomId - the room that the request named; `null` where it named none */
   constructor(
-    shape: ReadArgs["shape"],
+    shape: ReadShape,
     response: JsonObject,
-    roomId: RoomId,
+    roomId: RoomId | null,
     hideEncryption: boolean,
   ) {
-    this.#response = response;
+    this.#root = { response };
     this.#roomId = roomId;
-    for (const name of lists[shape]) {
-      if (!Array.isArray(response[name])) continue;
-      this.#holders.push({ name, events: asArray(response[name]).filter(isObject) });
-    }
-    if (shape === "event") this.#holders.push({ name: null, events: [response] });
-    const single = response["event"];
-    if (shape === "context" && isObject(single)) {
-      this.#holders.push({ name: "event", events: [single] });
-    }
-    for (const { events } of this.#holders) for (const event of events) this.#scan(event);
-    if (!hideEncryption) return;
-    for (const holder of this.#holders.filter(({ name }) => name !== null && name !== "event")) {
-      holder.events = withoutEncryptionState(holder.events).filter(isObject);
-    }
+    this.#places = eventPlaces(shape, this.#root).map((place) => this.#fill(place, hideEncryption));
   }
 
   get pins(): readonly SeenEncryption[] {
@@ -62,52 +54,60 @@ export class ReadResponse {
   }
 
   toDecrypt(): EncryptedInput[] {
-    return this.#holders
-      .flatMap(({ events }) => events)
-      .filter((event) => readMegolmEvent(event) !== null)
-      .map((event) => ({ roomId: this.#roomId, event }));
+    return this.#places.flatMap((place) =>
+      place.events.flatMap((event) => {
+        const roomId = this.#roomOf(event, place);
+        return roomId !== null && holdsCiphertext(event) ? [{ roomId, event }] : [];
+      }),
+    );
   }
 
   /**
    * Puts decrypted events into place and applies the client's own filter to lists.
    *
-   * @returns the response, and how many events the filter dropped
+   * @param outcomes - for {@link toDecrypt}, in that order
    */
-  arrange(
-    outcomes: readonly DecryptOutcome[],
-    filter: JsonObject | null,
-  ): { readonly response: JsonObject; readonly dropped: number } {
+  arrange(outcomes: readonly DecryptOutcome[], filter: JsonObject | null): Arranged {
     const queue = [...outcomes];
-    let response = this.#response;
     let dropped = 0;
-    for (const { name, events } of this.#holders) {
-      const shown = events.map((event) => {
-        const outcome = readMegolmEvent(event) === null ? undefined : queue.shift();
-        return outcome?.kind === "decrypted" ? outcome.event : event;
+    for (const place of this.#places) {
+      const shown = place.events.map((event) => {
+        const isOne = this.#roomOf(event, place) !== null && holdsCiphertext(event);
+        return (isOne ? queue.shift()?.event : undefined) ?? event;
       });
-      if (name === null) {
-        response = shown[0] ?? response;
-      } else if (name === "event") {
-        response[name] = shown[0];
-      } else {
-        // A room event filter speaks of the timeline; the state that comes along is not its matter.
-        const kept =
-          filter === null || name === "state"
-            ? shown
-            : shown.filter((event) => passesEventFilter(event, filter));
-        dropped += shown.length - kept.length;
-        response[name] = kept;
-      }
+      const replaced = shown.some((event, index) => event !== place.events[index]);
+      // A room event filter speaks of the timeline; the state that comes along is not its matter.
+      const isFiltered = filter !== null && place.isList && place.name !== "state";
+      const kept = isFiltered ? shown.filter((event) => passesEventFilter(event, filter)) : shown;
+      dropped += shown.length - kept.length;
+      if (replaced || kept.length < shown.length) this.#changed = true;
+      place.holder[place.name] = place.isList ? kept : (kept[0] ?? place.holder[place.name]);
     }
-    return { response, dropped };
+    return { response: this.#changed ? this.#root.response : null, dropped };
   }
 
-  #scan(event: JsonObject): void {
-    stripMarks(event);
+  #fill(place: EventPlace, hideEncryption: boolean): Filled {
+    const value = place.holder[place.name];
+    const isList = Array.isArray(value);
+    const events = (isList ? value : [value]).filter(isObject);
+    for (const event of events) this.#scan(event, place);
+    if (!isList || !hideEncryption) return { ...place, isList, events };
+    const shown = withoutEncryptionState(events).filter(isObject);
+    if (shown.length < events.length) this.#changed = true;
+    return { ...place, isList, events: shown };
+  }
+
+  #scan(event: JsonObject, place: EventPlace): void {
+    if (stripMarks(event)) this.#changed = true;
     const content = readEncryptionState(event);
-    if (content !== null) this.#pins.push({ roomId: this.#roomId, content });
-    else if (event["type"] === "m.room.encrypted" && this.#pins.length === 0) {
-      this.#pins.push({ roomId: this.#roomId, content: null });
-    }
+    if (content === null && event["type"] !== "m.room.encrypted") return;
+    const roomId = this.#roomOf(event, place);
+    if (roomId === null || (content === null && this.#pinned.has(roomId))) return;
+    this.#pinned.add(roomId);
+    this.#pins.push({ roomId, content });
+  }
+
+  #roomOf(event: JsonObject, place: EventPlace): RoomId | null {
+    return this.#roomId ?? (asString(event["room_id"]) as RoomId | null) ?? place.roomId;
   }
 }

@@ -1,6 +1,6 @@
 import type { RoomId } from "../matrix/identifiers.ts";
 import { asString, type JsonObject } from "../matrix/json.ts";
-import { readMegolmEvent } from "../matrix/room-events.ts";
+import { holdsCiphertext } from "../matrix/room-events.ts";
 import type { DecryptOutcome } from "./event-decryptor.ts";
 import type { NewOwedItem, OwedEntry, OwedItem } from "./owed-events.ts";
 
@@ -40,10 +40,10 @@ const maxHeld = 500;
 
 type Place = Pick<OwedItem, "event" | "limited" | "prevBatch" | "firstSeenMs" | "sessionId">;
 
-/** The events of a room's timeline that have to be decrypted, in the order of the outcomes. */
+/** The events of a room's timeline in which something is to be decrypted, in the order of the outcomes. */
 export function eventsToDecrypt(input: TimelineInput): JsonObject[] {
-  return [...input.owed.map(({ item }) => item.event), ...input.events].filter(
-    (event) => readMegolmEvent(event) !== null,
+  return [...input.owed.map(({ item }) => item.event), ...input.events].filter((event) =>
+    holdsCiphertext(event),
   );
 }
 
@@ -62,7 +62,7 @@ export function arrangeTimeline(
   const held = input.owed.filter(({ state }) => state === "held").length;
   const isCrowded = held + input.events.length > maxHeld;
   const queue = [...outcomes];
-  const next = (event: JsonObject) => (readMegolmEvent(event) === null ? undefined : queue.shift());
+  const next = (event: JsonObject) => (holdsCiphertext(event) ? queue.shift() : undefined);
   const again: JsonObject[] = [];
   const kept: OwedEntry[] = [];
   const fresh: NewOwedItem[] = [];
@@ -84,7 +84,7 @@ export function arrangeTimeline(
       return "held";
     }
     first = first === null || item.limited ? item : first;
-    out.push(outcome?.kind === "decrypted" ? outcome.event : item.event);
+    out.push(outcome?.event ?? item.event);
     return waits && !input.left ? "raw" : "given";
   };
 

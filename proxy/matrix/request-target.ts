@@ -33,6 +33,12 @@ export function withoutCursors(target: string): string {
   return withQuery(target, changes);
 }
 
+/** The target without the last segment of its path; its query keeps its bytes. */
+export function withoutLastSegment(target: string): string {
+  const [path = "", ...rest] = target.split("?");
+  return [path.slice(0, path.lastIndexOf("/")), ...rest].join("?");
+}
+
 /** The target of a send with another event type; prefix, transaction id and query keep their bytes. */
 export function withEventType(target: string, eventType: string, hasTxnId: boolean): string {
   const [path = "", ...rest] = target.split("?");

@@ -7,6 +7,9 @@ import { asObject, asString, isObject, type JsonObject } from "./json.ts";
  * @see https://spec.matrix.org/v1.16/client-server-api/#room-event-format
  */
 
+/** Events are bundled with events; deeper than this nothing is decrypted, and no mark believed. */
+const maxBundling = 4;
+
 /** What is needed of an `m.room.encrypted` event before its key is known. */
 export interface MegolmEvent {
   readonly sessionId: string;
@@ -26,14 +29,18 @@ export function readMegolmEvent(event: JsonObject): MegolmEvent | null {
   return sessionId === null || ciphertext === null ? null : { sessionId, ciphertext };
 }
 
+/** True where the event, or one that is bundled with it, is a Megolm event. */
+export function holdsCiphertext(event: JsonObject, bundling = maxBundling): boolean {
+  if (readMegolmEvent(event) !== null) return true;
+  if (bundling === 0) return false;
+  return bundledEvents(event).some((bundled) => holdsCiphertext(bundled.event, bundling - 1));
+}
+
 /** The content of an `m.room.encryption` state event; `null` where it is another event. */
 export function readEncryptionState(event: JsonObject): JsonObject | null {
   if (event["type"] !== "m.room.encryption" || event["state_key"] !== "") return null;
   return asObject(event["content"]) ?? {};
 }
-
-/** Events are bundled with events; deeper than this nothing is decrypted, and no mark believed. */
-const maxBundling = 4;
 
 /**
  * Removes marks that only Kirjava may set from an event as it came in, and from those bundled with it.

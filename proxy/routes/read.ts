@@ -1,22 +1,26 @@
 import type { Accounts } from "../accounts/accounts.ts";
-import type { ReadArgs, ReadResult } from "../crypto/protocol.ts";
+import type { ReadResult } from "../crypto/protocol.ts";
 import type { UpstreamResponse } from "../homeserver/homeserver.ts";
 import { MatrixError } from "../matrix/errors.ts";
+import type { ReadShape } from "../matrix/event-places.ts";
 import { widenMessagesFilter } from "../matrix/filter.ts";
 import type { RoomId } from "../matrix/identifiers.ts";
-import { asArray, asString, type JsonObject, parseObject } from "../matrix/json.ts";
-import { withoutCursors, withQuery } from "../matrix/request-target.ts";
+import { type JsonObject, parseObject } from "../matrix/json.ts";
+import { withoutCursors, withoutLastSegment, withQuery } from "../matrix/request-target.ts";
 import type { SectionSessions } from "../sync/section-sessions.ts";
 import type { Call, Handler, Handlers, Reply } from "./call.ts";
-
-/** The specification's own default for `limit`. */
-const defaultPageSize = 10;
-/** A filter that lets almost nothing through must not make one request a walk through the room. */
-const maxMorePages = 10;
+import { fillPage, isPaged } from "./fill-page.ts";
 
 export interface ReadDeps {
   readonly accounts: Accounts;
   readonly sessions: SectionSessions;
+}
+
+/** How a request goes upstream, and what of its answer the client asked for. */
+interface Asking {
+  readonly path: string;
+  /** `null` where nothing of the answer is to be left out. */
+  readonly filter: JsonObject | null;
 }
 
 /**
@@ -26,86 +30,69 @@ export interface ReadDeps {
  * @see https://spec.matrix.org/v1.16/client-server-api/#getting-events-for-a-room
  */
 export function readRoutes(deps: ReadDeps): Handlers {
+  const plainly = (shape: ReadShape) => reader(deps, shape, unfiltered);
   return {
-    messages: reader(deps, "messages"),
-    context: reader(deps, "context"),
-    event: reader(deps, "event"),
+    messages: reader(deps, "messages", byFilter),
+    context: reader(deps, "context", byFilter),
+    relations: reader(deps, "relations", byType),
+    event: plainly("event"),
+    eventById: plainly("eventById"),
+    events: plainly("events"),
+    initialSync: plainly("initialSync"),
+    roomInitialSync: plainly("roomInitialSync"),
+    threads: plainly("threads"),
+    notifications: plainly("notifications"),
   };
 }
 
-function reader({ accounts, sessions }: ReadDeps, shape: ReadArgs["shape"]): Handler {
+function reader(
+  { accounts, sessions }: ReadDeps,
+  shape: ReadShape,
+  ask: (call: Call) => Asking,
+): Handler {
   return async (call): Promise<Reply | "pass"> => {
     if (call.token === null) return "pass";
     const account = await accounts.identify(call.token, call.masquerade);
     if (account.deviceId === null) return "pass";
     await sessions.open(account);
     if (sessions.passesThrough(account)) return "pass";
-    const filter = ownFilter(call);
-    const target = withoutCursors(call.rawPath);
-    const path =
-      filter === null
-        ? target
-        : withQuery(target, { filter: JSON.stringify(widenMessagesFilter(filter)) });
+    const { path, filter } = ask(call);
     const response = await call.forward({ path });
     if (response.statusCode !== 200) return response;
-    const roomId = (call.params["roomId"] ?? "") as RoomId;
-    const decrypt = (answer: UpstreamResponse) =>
+    const roomId = (call.params["roomId"] ?? null) as RoomId | null;
+    const decrypt = (answer: UpstreamResponse): Promise<ReadResult> =>
       sessions.read(account, { shape, body: answer.body, roomId, filter });
     const first = await decrypt(response);
     const body =
-      shape === "messages" && first.dropped > 0
-        ? await fill(call, path, first, decrypt)
+      isPaged(shape) && first.dropped > 0
+        ? await fillPage(call, shape, path, first, decrypt)
         : Buffer.from(first.body);
     return { statusCode: 200, headers: response.headers, body };
   };
 }
 
-/**
- * A page of which a filter dropped events is filled from the next ones, up to the client's limit: a
- * client may take a short page for the end of the room. Bounded; `end` always fits what is shown.
- */
-async function fill(
-  call: Call,
-  path: string,
-  first: ReadResult,
-  decrypt: (response: UpstreamResponse) => Promise<ReadResult>,
-): Promise<Buffer> {
-  const page = parsePage(first);
-  const limit = Number(call.query.get("limit") ?? defaultPageSize);
-  for (let more = 0; more < maxMorePages; more++) {
-    const missing = limit - page.chunk.length;
-    if (!(missing > 0) || page.end === null) break;
-    const next = { from: page.end, limit: String(missing) };
-    const response = await call.forward({ path: withQuery(path, next) });
-    if (response.statusCode !== 200) break;
-    const { chunk, state, end } = parsePage(await decrypt(response));
-    page.chunk.push(...chunk);
-    page.state.push(...state);
-    page.end = end;
-  }
-  const { body, chunk, state, end } = page;
-  delete body["end"];
-  const members = state.length === 0 ? {} : { state };
-  return Buffer.from(
-    JSON.stringify({ ...body, chunk, ...members, ...(end === null ? {} : { end }) }),
-  );
+function unfiltered(call: Call): Asking {
+  return { path: withoutCursors(call.rawPath), filter: null };
 }
 
-function parsePage({ body }: ReadResult): {
-  readonly body: JsonObject;
-  readonly chunk: unknown[];
-  readonly state: unknown[];
-  end: string | null;
-} {
-  const page = parseObject(Buffer.from(body).toString("utf8")) ?? {};
-  const { chunk, state, end } = page;
-  return { body: page, chunk: asArray(chunk), state: asArray(state), end: asString(end) };
-}
-
-function ownFilter(call: Call): JsonObject | null {
+/** By the room event filter in the query. */
+function byFilter(call: Call): Asking {
+  const path = withoutCursors(call.rawPath);
   const value = call.query.get("filter");
-  if (value === null || value === "") return null;
+  if (value === null || value === "") return { path, filter: null };
   const filter = parseObject(value);
   if (filter === null) throw new MatrixError(400, "M_NOT_JSON", "expected a filter in JSON");
-  return filter;
+  const widened = JSON.stringify(widenMessagesFilter(filter));
+  return { path: withQuery(path, { filter: widened }), filter };
+}
+
+/**
+ * By the type in the path. It is not asked of the homeserver: what it takes for `m.room.encrypted`
+ * may be of any type, and relations in the clear are asked for as well, as reactions are.
+ */
+function byType(call: Call): Asking {
+  const path = withoutCursors(call.rawPath);
+  const type = call.params["eventType"];
+  if (type === undefined) return { path, filter: null };
+  return { path: withoutLastSegment(path), filter: { types: [type] } };
 }

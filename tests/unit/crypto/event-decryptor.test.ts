@@ -84,7 +84,8 @@ describe("EventDecryptor", () => {
       [original, copy].map((one) => ({ roomId, event: one })),
     );
     expect(first?.kind).toBe("decrypted");
-    expect(second).toEqual({ kind: "failed", reason: "replayed message index" });
+    const reason = "replayed message index";
+    expect(second).toEqual({ kind: "failed", event: copy, reason });
     expect((await outcome({ ...original, event_id: "$third" }))?.kind).toBe("failed");
     await rig.restart();
     expect((await outcome(copy))?.kind).toBe("failed");
@@ -105,8 +106,10 @@ describe("EventDecryptor", () => {
   it("waits for a key that may come, and not for one that was withheld or an event that is damaged", async () => {
     const original = await event();
     const content: JsonObject = { ...original.content, session_id: "unknown" };
-    expect(await outcome({ ...original, content })).toEqual({
+    const unknown = { ...original, content };
+    expect(await outcome(unknown)).toEqual({
       kind: "late",
+      event: unknown,
       sessionId: "unknown",
     });
     const damaged = {
@@ -146,8 +149,10 @@ describe("EventDecryptor", () => {
   });
 
   it("says of a room id that is none that the event will never decrypt", async () => {
-    expect(await outcome(await event(), "no room" as RoomId)).toEqual({
+    const original = await event();
+    expect(await outcome(original, "no room" as RoomId)).toEqual({
       kind: "failed",
+      event: original,
       reason: "no room id",
     });
   });

@@ -37,8 +37,8 @@ const sessionOf = (event: JsonObject): string =>
 /** Decrypts with the sessions at hand, as the engine would. */
 function decrypt(event: JsonObject, keys: ReadonlySet<string>): DecryptOutcome {
   const session = sessionOf(event);
-  if (session === "never") return { kind: "failed", reason: "withheld" };
-  if (!keys.has(session)) return { kind: "late", sessionId: session };
+  if (session === "never") return { kind: "failed", event, reason: "withheld" };
+  if (!keys.has(session)) return { kind: "late", event, sessionId: session };
   return { kind: "decrypted", event: { ...event, type: "m.room.message" } };
 }
 

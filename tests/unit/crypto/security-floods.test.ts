@@ -26,7 +26,9 @@ describe("a flood of events that nobody can decrypt", () => {
   const arrange = (count: number) => {
     const events = Array.from({ length: count }, (_, index) => ciphertext(index));
     const input = { roomId, owed: [], events, limited: false, prevBatch: null, left: false };
-    const outcomes = events.map((_, index) => ({ kind: "late", sessionId: `s${index}` }) as const);
+    const outcomes = events.map(
+      (event, index) => ({ kind: "late", event, sessionId: `s${index}` }) as const,
+    );
     return arrangeTimeline(input, outcomes, {
       nowMs: 20,
       lateKeyTimeoutMs: 1_000,
