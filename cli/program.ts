@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from "commander";
 
 import type { LogLevel } from "../proxy/config/settings.ts";
 import type { Output } from "./output.ts";
+import { version } from "./version.ts";
 
 /** Exit code of a wrong command line. */
 const usage = 2;

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import { version } from "../../../cli/program.ts";
+import { version } from "../../../cli/version.ts";
 
 // The built program as an operator runs it: `npm test` builds it first.
 const program = fileURLToPath(new URL("../../../dist/cli/main.js", import.meta.url));
