@@ -187,7 +187,9 @@ describe("no spelling of a guarded request passes", () => {
     (path) => path.replace("/client/v3/", "/client/unstable/com.example.x/"),
     (path, index) => {
       const slashes = [...path.matchAll(/\//g)].map((found) => found.index).slice(1);
-      const at = slashes[index % Math.max(1, slashes.length)] ?? 1;
+      const at = slashes[index % Math.max(1, slashes.length)];
+      // None is left: another character's place would make it another path.
+      if (at === undefined) return path;
       return `${path.slice(0, at)}\\${path.slice(at + 1)}`;
     },
     (path, index) => {
