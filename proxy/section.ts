@@ -8,6 +8,7 @@ import type { SectionSettings } from "./config/settings.ts";
 import type { MasterKey } from "./config/store-key.ts";
 import type { SessionHosts } from "./crypto/session-hosts.ts";
 import { Homeserver } from "./homeserver/homeserver.ts";
+import { MediaKeys } from "./media/media-keys.ts";
 import { EncryptionPins } from "./rooms/encryption-pins.ts";
 import { sectionRoutes } from "./routes/section-routes.ts";
 import { createSectionServer } from "./server.ts";
@@ -71,8 +72,9 @@ export class Section {
       const pins = new EncryptionPins(database, clock, (roomId) =>
         logger.info({ roomId }, "a room is encrypted: nothing in the clear is sent to it any more"),
       );
+      const mediaKeys = new MediaKeys(database, clock);
       const section = settings.name;
-      const parts = { section, hosts, accounts, database, pins, homeserver, logger };
+      const parts = { section, hosts, accounts, database, pins, mediaKeys, homeserver, logger };
       const sessions = new SectionSessions(parts);
       const loops = new OwnSyncLoops({ sessions, accounts, homeserver, clock, logger });
       const routes = sectionRoutes({
@@ -81,6 +83,7 @@ export class Section {
         sessions,
         loops,
         pins,
+        mediaKeys,
         homeserver,
         clock,
       });

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { Readable } from "node:stream";
 import Fastify from "fastify";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
@@ -176,8 +177,9 @@ async function answer(
   }
   reply.code(result.statusCode).header("content-type", "application/json");
   if (result.headers["access-control-allow-origin"] === undefined) reply.headers(cors.headers());
+  const isStream = result.body instanceof Readable;
   for (const [name, value] of Object.entries(result.headers)) {
-    if (value !== undefined && name !== "content-length") reply.header(name, value);
+    if (value !== undefined && (isStream || name !== "content-length")) reply.header(name, value);
   }
   reply.send(result.body);
 }

@@ -110,6 +110,11 @@ export class Accounts {
     return this.#startLookUp(key, token, masquerade, entry);
   }
 
+  /** Whether the token was learnt before; the homeserver is not asked. */
+  isKnown(token: string, masquerade: Masquerade = {}): boolean {
+    return this.#entry(identityHash(token, masquerade)) !== null;
+  }
+
   /**
    * Takes what a login, registration or refresh answered.
    *

@@ -53,4 +53,21 @@ export const sectionMigrations: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    version: 2,
+    sql: `
+      -- Keys of encrypted media, by the user who saw them.
+      CREATE TABLE media_key (
+        user_id TEXT NOT NULL,
+        mxc TEXT NOT NULL,
+        key BLOB NOT NULL,
+        iv BLOB NOT NULL,
+        sha256 BLOB NOT NULL,
+        content_type TEXT,
+        file_name TEXT,
+        learned_ms INTEGER NOT NULL,
+        PRIMARY KEY (user_id, mxc)
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];

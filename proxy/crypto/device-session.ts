@@ -9,7 +9,7 @@ import { DeviceChanges } from "./device-changes.ts";
 import { deviceStateMigrations } from "./device-state.ts";
 import { openMachine } from "./engine.ts";
 import { EngineCalls } from "./engine-calls.ts";
-import { EventDecryptor } from "./event-decryptor.ts";
+import { EventDecryptor, mediaOf } from "./event-decryptor.ts";
 import {
   Feed,
   type FeedPart,
@@ -236,7 +236,7 @@ export class DeviceSession {
     const outcomes = await this.#decryptor.decrypt(read.toDecrypt());
     const { response, dropped } = read.arrange(outcomes, args.filter);
     const body = response === null ? args.body : toBody(response);
-    return { body, pins: read.pins, dropped };
+    return { body, pins: read.pins, media: mediaOf(outcomes), dropped };
   }
 
   /** Ends the session; nothing of it may be called afterwards. */
@@ -258,7 +258,9 @@ export class DeviceSession {
     for (const roomId of sync.touched) this.#rooms.get(roomId)?.invalidate();
     const touched = [...sync.touched];
     const seen = { nextBatch, pins: sync.pins, touched, toDeviceCount: 0 };
-    if (args.source === "own") return { ...seen, body: null, cursor: null, empty: true };
+    if (args.source === "own") {
+      return { ...seen, media: [], body: null, cursor: null, empty: true };
+    }
     const outcomes = await this.#decryptor.decrypt(sync.toDecrypt());
     const { kept, fresh } = sync.arrange(outcomes, {
       nowMs: clock.now(),
@@ -271,7 +273,7 @@ export class DeviceSession {
     const cursor = await this.#owed.store(this.#owed.carry(kept), fresh, upTo);
     response["next_batch"] = formatSyncToken({ upstream: nextBatch, cursor });
     const body = toBody(response);
-    return { ...seen, body, cursor, empty: sync.isEmpty() };
+    return { ...seen, media: mediaOf(outcomes), body, cursor, empty: sync.isEmpty() };
   }
 
   #feedTaken(part: FeedPart): void {

@@ -9,6 +9,7 @@ import {
 import type { Logger } from "pino";
 
 import type { DeviceStore } from "../../crypto-store/index.ts";
+import { type EncryptedMedia, showAttachments } from "../matrix/encrypted-file.ts";
 import { bundledEvents } from "../matrix/bundled-events.ts";
 import type { RoomId } from "../matrix/identifiers.ts";
 import { asObject, asString, type JsonObject, parseObject } from "../matrix/json.ts";
@@ -32,7 +33,11 @@ export interface EncryptedInput {
  * - `late`: its key may still come; the ciphertext until then.
  * - `failed`: it will never decrypt; the ciphertext.
  */
-export type DecryptOutcome = { readonly event: JsonObject } & (
+export type DecryptOutcome = {
+  readonly event: JsonObject;
+  /** Attachments whose keys stood in it. */
+  readonly media?: readonly EncryptedMedia[];
+} & (
   | { readonly kind: "decrypted" | "plain" }
   | { readonly kind: "late"; readonly sessionId: string }
   | { readonly kind: "failed"; readonly reason: string }
@@ -132,7 +137,8 @@ export class EventDecryptor {
       const outer = shown[at];
       const inner = within[index];
       if (outer === undefined || inner === undefined || inner.event === place.event) continue;
-      shown[at] = { ...outer, event: place.replace(outer.event, inner.event) };
+      const media = mediaOf([outer, inner]);
+      shown[at] = { ...outer, event: place.replace(outer.event, inner.event), media };
     }
     return shown;
   }
@@ -166,9 +172,10 @@ export class EventDecryptor {
       if (content === null || type === null) return failed("no room event");
       // A homeserver authorises redactions; in ciphertext any member could redact anything.
       if (type === "m.room.redaction") return failed("encrypted redaction");
-      const shown: JsonObject = { ...event, type, content };
+      const attachments = showAttachments(content);
+      const shown: JsonObject = { ...event, type, content: attachments.content };
       if (this.#mark) Object.assign(shown, { decrypted: true, verified });
-      return { kind: "decrypted", event: shown };
+      return { kind: "decrypted", event: shown, media: attachments.media };
     } catch (error) {
       if (!(error instanceof MegolmDecryptionError)) throw error;
       const { code, maybe_withheld: withheld } = error;
@@ -217,4 +224,9 @@ function useOf(event: JsonObject, at: number): Used | null {
   if (megolm === null || eventId === null) return null;
   const messageIndex = megolmMessageIndex(megolm.ciphertext);
   return messageIndex === null ? null : { at, sessionId: megolm.sessionId, messageIndex, eventId };
+}
+
+/** The attachments whose keys stood in these events. */
+export function mediaOf(outcomes: readonly DecryptOutcome[]): EncryptedMedia[] {
+  return outcomes.flatMap(({ media }) => media ?? []);
 }

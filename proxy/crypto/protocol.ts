@@ -1,4 +1,5 @@
 import type { ReadShape } from "../matrix/event-places.ts";
+import type { EncryptedMedia } from "../matrix/encrypted-file.ts";
 import type { DeviceAddress, RoomId } from "../matrix/identifiers.ts";
 import type { JsonObject } from "../matrix/json.ts";
 
@@ -130,6 +131,8 @@ export interface SyncResult {
   /** True where nothing in it would make a homeserver end a long poll. */
   readonly empty: boolean;
   readonly pins: readonly SeenEncryption[];
+  /** Attachments whose keys stood in events of the body. */
+  readonly media: readonly EncryptedMedia[];
   /** How many to-device events came along, whatever their type. */
   readonly toDeviceCount: number;
   /** Rooms in which membership or history visibility changed. */
@@ -150,6 +153,8 @@ export interface ReadResult {
   /** The very bytes of the response where nothing in it was changed. */
   readonly body: Uint8Array;
   readonly pins: readonly SeenEncryption[];
+  /** Attachments whose keys stood in events of the body. */
+  readonly media: readonly EncryptedMedia[];
   /** How many events were dropped by the client's own filter. */
   readonly dropped: number;
 }

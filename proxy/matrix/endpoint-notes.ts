@@ -70,8 +70,10 @@ export const ENDPOINT_NOTES: Readonly<Record<EndpointName, Note>> = {
   mediaUpload: passed("not encrypted"),
   mediaUploadTo: passed("not encrypted"),
   mediaCreate: passed("nothing to do"),
-  mediaDownload: passed("not decrypted"),
-  mediaThumbnail: passed("not decrypted"),
+  mediaDownload: answered(
+    "decrypted where the user saw the key; an Authorization that is not known goes no further",
+  ),
+  mediaThumbnail: answered("of encrypted images the decrypted original; as download"),
   mediaConfig: passed("nothing to do"),
   previewUrl: passed("the homeserver learns the URL"),
   avatarUrl: passed("profiles are public"),

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
+import type { Readable } from "node:stream";
 import type { HeaderMap } from "../homeserver/headers.ts";
 import type { UpstreamResponse } from "../homeserver/homeserver.ts";
 import type { Masquerade } from "../homeserver/token-watch.ts";
@@ -49,6 +50,27 @@ export interface Call {
    * @throws HomeserverUnreachable, HomeserverTimeout
    */
   forward(change?: ForwardChange): Promise<UpstreamResponse>;
+  /**
+   * Asks for something else than the client did, and hands the answer's body on as it comes. Nothing of the client's request goes
+   * along; the upstream request ends when the client goes away.
+   *
+   * @throws HomeserverUnreachable, HomeserverTimeout
+   */
+  fetch(request: FetchRequest): Promise<StreamedResponse>;
+}
+
+/** A request of which nothing is the client's but the token. */
+export interface FetchRequest {
+  readonly path: string;
+  /** For the Authorization header; `null` for none. */
+  readonly token: string | null;
+}
+
+/** An answer whose body is still coming; it must be read or destroyed. */
+export interface StreamedResponse {
+  readonly statusCode: number;
+  readonly headers: HeaderMap;
+  readonly body: Readable;
 }
 
 /**
@@ -66,7 +88,8 @@ export function requireToken({ token }: Call): string {
 export interface Reply {
   readonly statusCode: number;
   readonly headers: HeaderMap;
-  readonly body: Buffer | string;
+  /** A stream that fails breaks the transfer. Its `content-length` is kept. */
+  readonly body: Buffer | string | Readable;
 }
 
 /** Answers a call, or lets the request stream through untouched with "pass". */

@@ -2,14 +2,15 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Clock } from "../clock.ts";
 import type { CorsMemory } from "../homeserver/cors.ts";
 import type { Exchange } from "../homeserver/exchange.ts";
-import { upstreamRequestHeaders } from "../homeserver/headers.ts";
+import { stripResponseHeaders, upstreamRequestHeaders } from "../homeserver/headers.ts";
 import type { Homeserver, UpstreamResponse } from "../homeserver/homeserver.ts";
 import { longPollMs } from "../homeserver/long-poll.ts";
 import type { Masquerade, TokenWatch } from "../homeserver/token-watch.ts";
 import { masqueradeOf, tokenOf, watchAnswer } from "../homeserver/token-watch.ts";
 import type { Match } from "../matrix/classify.ts";
 import type { EndpointName } from "../matrix/endpoints.ts";
-import type { Call, ForwardChange } from "./call.ts";
+import { toUpstreamError } from "../homeserver/upstream-errors.ts";
+import type { Call, FetchRequest, ForwardChange, StreamedResponse } from "./call.ts";
 
 /** What a call needs of its section. */
 export interface CallContext {
@@ -103,5 +104,31 @@ export class HttpCall implements Call {
     };
     watchAnswer(watch, sender, response.statusCode, response.body);
     return response;
+  }
+
+  async fetch({ path, token }: FetchRequest): Promise<StreamedResponse> {
+    const { homeserver, cors, watch, clock } = this.#context;
+    const sentAtMs = clock.now();
+    try {
+      const { statusCode, headers, body } = await homeserver.dispatcher.request({
+        origin: homeserver.url.origin,
+        path: homeserver.target(path),
+        method: "GET",
+        headers: {
+          "accept-encoding": "identity",
+          ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+        },
+        signal: this.signal,
+        headersTimeout: homeserver.timeoutMs,
+        bodyTimeout: homeserver.timeoutMs,
+      });
+      cors.learn(headers);
+      const sender = { token, sentAtMs, masquerade: masqueradeOf(path) };
+      watchAnswer(watch, sender, statusCode, null);
+      return { statusCode, headers: stripResponseHeaders(headers), body };
+    } catch (error) {
+      this.signal.throwIfAborted();
+      throw toUpstreamError(error, homeserver.timeoutMs);
+    }
   }
 }

@@ -17,6 +17,7 @@ import type { OpeningCalls, SessionHosts } from "../crypto/session-hosts.ts";
 import { MatrixError } from "../matrix/errors.ts";
 import type { DeviceAddress } from "../matrix/identifiers.ts";
 import { asObject, asString, type JsonObject, parseObject } from "../matrix/json.ts";
+import type { MediaKeys } from "../media/media-keys.ts";
 import type { EncryptionPins } from "../rooms/encryption-pins.ts";
 import type { Homeserver } from "../homeserver/homeserver.ts";
 
@@ -27,6 +28,7 @@ export interface SectionSessionsOptions {
   readonly accounts: Accounts;
   readonly database: SectionDatabase;
   readonly pins: EncryptionPins;
+  readonly mediaKeys: MediaKeys;
   readonly homeserver: Homeserver;
   readonly logger: Logger;
 }
@@ -67,10 +69,11 @@ export class SectionSessions {
     return result.content;
   }
 
-  /** Takes a sync response; its pins are durable when the promise resolves. */
+  /** Takes a sync response; its pins and media keys are durable when the promise resolves. */
   async sync(device: DeviceAddress, args: SyncArgs): Promise<SyncResult> {
     const result = await this.#options.hosts.call("sync", device, this.#openingOf, [args]);
     this.#pin(result.pins);
+    this.#options.mediaKeys.learn(device.userId, result.media);
     return result;
   }
 
@@ -89,13 +92,15 @@ export class SectionSessions {
   ): Promise<SyncResult> {
     const result = await this.#options.hosts.call("deliverOwed", device, this.#openingOf, [args]);
     this.#pin(result.pins);
+    this.#options.mediaKeys.learn(device.userId, result.media);
     return result;
   }
 
-  /** Decrypts a response that is no sync; its pins are durable when the promise resolves. */
+  /** Decrypts a response that is no sync; its pins and media keys are durable when the promise resolves. */
   async read(device: DeviceAddress, args: ReadArgs): Promise<ReadResult> {
     const result = await this.#options.hosts.call("read", device, this.#openingOf, [args]);
     this.#pin(result.pins);
+    this.#options.mediaKeys.learn(device.userId, result.media);
     return result;
   }
 

@@ -52,6 +52,7 @@ describe("EventDecryptor", () => {
     const original = { ...(await event()), unsigned: { age: 1, transaction_id: "t" } };
     expect(await outcome(original)).toEqual({
       kind: "decrypted",
+      media: [],
       event: {
         ...original,
         type: "m.room.message",

@@ -8,6 +8,7 @@ import { SessionHosts } from "../../../proxy/crypto/session-hosts.ts";
 import { Homeserver } from "../../../proxy/homeserver/homeserver.ts";
 import { ENDPOINT_NOTES } from "../../../proxy/matrix/endpoint-notes.ts";
 import { type Endpoint, type EndpointName, ENDPOINTS } from "../../../proxy/matrix/endpoints.ts";
+import { MediaKeys } from "../../../proxy/media/media-keys.ts";
 import { EncryptionPins } from "../../../proxy/rooms/encryption-pins.ts";
 import type { Handlers } from "../../../proxy/routes/call.ts";
 import { sectionRoutes } from "../../../proxy/routes/section-routes.ts";
@@ -31,11 +32,21 @@ describe("the notes on endpoints", () => {
     });
     const accounts = new Accounts(database, homeserver, clock, logger);
     const pins = new EncryptionPins(database, clock);
-    const parts = { section: "s", hosts, accounts, database, pins, homeserver, logger };
+    const mediaKeys = new MediaKeys(database, clock);
+    const parts = { section: "s", hosts, accounts, database, pins, mediaKeys, homeserver, logger };
     const sessions = new SectionSessions(parts);
     const loops = new OwnSyncLoops({ sessions, accounts, homeserver, clock, logger });
     const settings = { hideEncryption: false, requireEncryption: [] };
-    routes = sectionRoutes({ settings, accounts, sessions, loops, pins, homeserver, clock });
+    routes = sectionRoutes({
+      settings,
+      accounts,
+      sessions,
+      loops,
+      pins,
+      mediaKeys,
+      homeserver,
+      clock,
+    });
   });
 
   afterAll(async () => {

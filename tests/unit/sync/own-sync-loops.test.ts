@@ -5,6 +5,7 @@ import type { SectionDatabase } from "../../../proxy/accounts/section-database.t
 import { SessionHosts } from "../../../proxy/crypto/session-hosts.ts";
 import { Homeserver } from "../../../proxy/homeserver/homeserver.ts";
 import type { DeviceAddress } from "../../../proxy/matrix/identifiers.ts";
+import { MediaKeys } from "../../../proxy/media/media-keys.ts";
 import { EncryptionPins } from "../../../proxy/rooms/encryption-pins.ts";
 import { OwnSyncLoops } from "../../../proxy/sync/own-sync-loops.ts";
 import { SectionSessions } from "../../../proxy/sync/section-sessions.ts";
@@ -50,7 +51,9 @@ beforeEach(async () => {
   );
   const pins = new EncryptionPins(database, clock);
   const common = { accounts, homeserver, logger: silent };
-  const sessions = new SectionSessions({ ...common, section: "s", hosts, database, pins });
+  const mediaKeys = new MediaKeys(database, clock);
+  const parts = { ...common, section: "s", hosts, database, pins, mediaKeys };
+  const sessions = new SectionSessions(parts);
   loops = new OwnSyncLoops({ ...common, sessions, clock });
   const client = await register(playground, "alice");
   device = address(client.userId, client.deviceId);
