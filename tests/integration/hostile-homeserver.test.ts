@@ -269,10 +269,11 @@ describe("events that are not what they say", () => {
     const remove = [/\/sync/, /\/messages/].map((path) =>
       answerWith("GET", path, { status: 200, headers, body }),
     );
-    for (const path of ["/sync?timeout=0", inRoom(roomId, "/messages?dir=b")]) {
-      const answer = await alice.request("GET", path);
-      expect([path, answer.status, answer.json["errcode"]]).toEqual([path, 502, "M_UNKNOWN"]);
-    }
+    const sync = await alice.request("GET", "/sync?timeout=0");
+    expect([sync.status, sync.json["errcode"]]).toEqual([502, "M_UNKNOWN"]);
+    // Nothing in it is Kirjava's to change, so it goes on as it came.
+    const messages = await alice.request("GET", inRoom(roomId, "/messages?dir=b"));
+    expect([messages.status, messages.text === body.toString()]).toEqual([200, true]);
     for (const take of remove) take();
     const eventId = await alice.sendText(roomId, "alive");
     expect((await bob.read(roomId, eventId)).content["body"]).toBe("alive");
