@@ -70,18 +70,25 @@ describe("GET /initialSync", () => {
 describe("GET /events", () => {
   it("ends a long poll with what was said, decrypted", async () => {
     const from = (await alice.ok("GET", "/initialSync?limit=1"))["end"] as string;
-    const poll = (client: PlainRest) =>
-      client.ok("GET", `/events?from=${encodeURIComponent(from)}&timeout=30000`);
+    const poll = async (client: PlainRest) => {
+      for (let position = from; ;) {
+        const path = `/events?from=${encodeURIComponent(position)}&timeout=30000`;
+        const answer = await client.ok("GET", path);
+        const said = recordsOf(answer["chunk"]).filter(({ type }) => type !== "m.presence");
+        if (said.length > 0) return said;
+        position = answer["end"] as string;
+      }
+    };
     const shown = poll(alice);
     await bob.sendText(rooms.encrypted.roomId, "into the stream");
-    expect(recordsOf((await shown)["chunk"])).toContainEqual(
+    expect(await shown).toContainEqual(
       expect.objectContaining({
         type: "m.room.message",
         decrypted: true,
         content: { msgtype: "m.text", body: "into the stream" },
       }),
     );
-    const event = recordsOf((await poll(direct))["chunk"]).map(({ type }) => type);
+    const event = (await poll(direct)).map(({ type }) => type);
     expect(event).toContain("m.room.encrypted");
   });
 

@@ -12,6 +12,7 @@ let daemon: Daemon;
 let plain: PlainRest;
 let member: LightDevice;
 let roomId: string;
+let position: string;
 
 beforeAll(async () => {
   homeserver = await startTestHomeserver();
@@ -23,7 +24,7 @@ beforeAll(async () => {
   await new PlainRest(homeserver.url, member.account).join(roomId);
   // The plain client's device has keys from here on.
   await plain.sendText(roomId, "hello");
-  await plain.ok("GET", "/sync?timeout=0");
+  position = (await plain.sync(null)).nextBatch;
   await (await member.makeKey(roomId, [plain.userId])).release();
 });
 
@@ -35,7 +36,7 @@ afterAll(async () => {
 
 /** An event as the plain client sees it, once its key has come. */
 async function seen(eventId: string): Promise<Readonly<Record<string, unknown>>> {
-  await plain.ok("GET", "/sync?timeout=0");
+  position = (await plain.sync(position)).nextBatch;
   return plain.ok(
     "GET",
     `/rooms/${encodeURIComponent(roomId)}/event/${encodeURIComponent(eventId)}`,
