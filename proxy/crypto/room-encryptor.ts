@@ -107,8 +107,9 @@ export class RoomEncryptor {
     this.#barrier = new SharedRun(() => this.#passBarrier());
     this.#queue = new EncryptQueue({
       store: context.store,
-      prepare: async ({ recipients, encryption }) => {
-        await this.#share(recipients, encryption);
+      prepare: async (send) => {
+        if (this.#sentBefore(send) !== null) return;
+        await this.#share(send.recipients, send.encryption);
         failpoint("share-to-send");
       },
       room: ({ encryption }) => this.#outbound.room(encryption),
@@ -139,17 +140,25 @@ export class RoomEncryptor {
     return this.#queue.add({ ...send, recipients });
   }
 
-  async #encryptNow({ eventType, txnId, content, encryption }: PassedSend): Promise<string> {
-    const { machine, engine, clock } = this.#context;
-    const send = { eventType, content, share: this.#shared ?? {} };
-    const before = this.#sent.find(txnId, send, clock.now());
+  async #encryptNow(passed: PassedSend): Promise<string> {
+    const before = this.#sentBefore(passed);
     if (before !== null) return before;
+    const { machine, engine, clock } = this.#context;
+    const { eventType, txnId, content, encryption } = passed;
+    const send = { eventType, content, share: this.#shared ?? {} };
     const text = await engine.call(() =>
       machine.encryptRoomEvent(this.#engineRoom, eventType, content),
     );
     await this.#outbound.noteUse(text, encryption);
     this.#sent.remember(txnId, send, text, clock.now());
     return text;
+  }
+
+  /** The ciphertext of an earlier try of this send, though its session may be used up by now. */
+  #sentBefore({ eventType, txnId, content, recipients, encryption }: PassedSend): string | null {
+    const share = this.#shared;
+    if (share === null || !this.#covers(recipients, encryption)) return null;
+    return this.#sent.find(txnId, { eventType, content, share }, this.#context.clock.now());
   }
 
   async #passBarrier(): Promise<Recipients> {
@@ -257,8 +266,13 @@ export class RoomEncryptor {
   }
 
   #isShared(recipients: Recipients, encryption: RoomEncryption): boolean {
+    return this.#outbound.room(encryption) > 0 && this.#covers(recipients, encryption);
+  }
+
+  /** True where the last share left nobody out of those who may read now. */
+  #covers(recipients: Recipients, encryption: RoomEncryption): boolean {
     const shared = this.#shared;
-    if (shared?.complete !== true || this.#outbound.room(encryption) === 0) return false;
+    if (shared?.complete !== true) return false;
     return (
       !this.#context.changes.changedSince(shared.change, recipients.users) &&
       shared.recipients.historyVisibility === recipients.historyVisibility &&
