@@ -52,6 +52,14 @@ export const EXCLUSIONS: readonly Exclusion[] = [
       "are 5 log-ins (then one in 333 s), 10 invitations (0.3/s) and 10 messages (0.2/s)",
   },
   {
+    file: "tests/scenarios/who-left-does-not-read-the-next-message.test.ts",
+    tests: ["up to rotation_period_msgs messages, then a new one begins"],
+    targets: ["synapse-defaults"],
+    reason:
+      "counts the messages of a session; past the default limit of 10 messages a send is answered 429, " +
+      "and a retry is encrypted anew where device lists were announced in between",
+  },
+  {
     file: "tests/scenarios/an-encrypted-room-gets-no-plaintext.test.ts",
     tests: [
       "gets 10 of 10 messages encrypted",
