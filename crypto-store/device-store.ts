@@ -104,6 +104,10 @@ export class DeviceStore {
   async settled(): Promise<void> {
     while (this.#held !== null) await this.#held;
     if (!this.#backend.hasUnsettled) return;
+    if (this.#backend.scheduler.isIdle) {
+      this.#backend.settle();
+      return;
+    }
     // Whoever comes before the turn starts is served by it.
     this.#settling ??= this.#takeTurn(
       () => {

@@ -34,6 +34,11 @@ export class Scheduler {
     if (this.#turns.length > 0 || this.#waitingForIdle.length > 0) this.#schedule();
   }
 
+  /** True where no turn is waiting or running. */
+  get isIdle(): boolean {
+    return this.#turns.length === 0;
+  }
+
   /** Resolves when no turn is waiting or running. */
   async idle(): Promise<void> {
     while (this.#turns.length > 0) {
