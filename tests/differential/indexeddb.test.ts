@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, cpSync, existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,13 +35,14 @@ function theFake(): Implementation {
     open: (version) => factory.open("db", version),
     keyRange: fake.IDBKeyRange,
     reopen: () => Promise.resolve(),
+    crash: () => Promise.resolve(),
   };
 }
 
 class OurStore implements Implementation {
   readonly keyRange = IDBKeyRange;
   readonly #factory = new IDBFactory();
-  readonly #path: string;
+  #path: string;
   #store: DeviceStore;
 
   constructor() {
@@ -62,6 +63,19 @@ class OurStore implements Implementation {
       mode: "existing",
       migrations: [],
     });
+  }
+
+  async crash(): Promise<void> {
+    // The files as they are, log included: a killed process leaves just these.
+    files += 1;
+    const [dead, left] = [this.#path, join(directory, `${files}.db`)];
+    for (const suffix of ["", "-wal"]) {
+      if (existsSync(dead + suffix)) cpSync(dead + suffix, left + suffix);
+    }
+    await this.#store.close();
+    rmSync(dead);
+    this.#path = left;
+    this.#store = DeviceStore.open({ path: left, key: KEY, mode: "existing", migrations: [] });
   }
 
   async close(): Promise<void> {

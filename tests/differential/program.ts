@@ -72,7 +72,7 @@ export type SchemaChange =
   | { readonly change: "step"; readonly step: Step };
 
 /** What becomes of the connections that are there when a phase begins. */
-export type Before = "close" | "reopen" | "close when asked" | "close when blocked";
+export type Before = "close" | "reopen" | "crash" | "close when asked" | "close when blocked";
 
 export interface Phase {
   readonly before: Before;
@@ -303,7 +303,13 @@ const firstPhase: fc.Arbitrary<Phase> = fc.record({
 });
 
 const laterPhase: fc.Arbitrary<Phase> = fc.record({
-  before: fc.constantFrom<Before>("close", "reopen", "close when asked", "close when blocked"),
+  before: fc.constantFrom<Before>(
+    "close",
+    "reopen",
+    "crash",
+    "close when asked",
+    "close when blocked",
+  ),
   raise: fc.constantFrom(null, 0, 0, 1, 1, 2, -1),
   upgrade: fc.array(changes, { maxLength: 6 }),
   upgradeEnd: fc.constantFrom("none" as const, "none" as const, "none" as const, "abort" as const),

@@ -13,6 +13,8 @@ export interface Implementation {
   readonly keyRange: KeyRanges;
   /** Closes the file and opens it again, where there is one. */
   reopen(): Promise<void>;
+  /** Goes on with what a SIGKILL at this moment leaves on the disk, where there is a file. */
+  crash(): Promise<void>;
 }
 
 /** Something that was observed, and the transaction (or the phase) that it belongs to. */
@@ -53,12 +55,13 @@ class Runner {
   async phase(number: number, phase: Phase): Promise<void> {
     const owner = `phase ${number}`;
     const old = this.#connection;
-    if (phase.before === "close" || phase.before === "reopen") {
+    if (phase.before === "crash") await this.#implementation.crash();
+    if (phase.before === "close" || phase.before === "reopen" || phase.before === "crash") {
       old?.close();
       this.#connection = null;
     }
     if (phase.before === "reopen") await this.#implementation.reopen();
-    if (old !== null) {
+    if (old !== null && phase.before !== "crash") {
       old.onversionchange = (event) => {
         this.#note(owner, `versionchange ${event.oldVersion} ${String(event.newVersion)}`);
         if (phase.before === "close when asked") old.close();
