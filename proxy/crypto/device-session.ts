@@ -256,8 +256,7 @@ export class DeviceSession {
     const entries = args.source === "own" ? [] : await this.#owed.at(args.cursor);
     const sync = new SyncResponse(response, entries, section.hideEncryption);
     for (const roomId of sync.touched) this.#rooms.get(roomId)?.invalidate();
-    const touched = [...sync.touched];
-    const seen = { nextBatch, pins: sync.pins, touched, toDeviceCount: 0 };
+    const seen = { nextBatch, pins: sync.pins, toDeviceCount: 0 };
     if (args.source === "own") {
       return { ...seen, media: [], body: null, cursor: null, empty: true };
     }

@@ -135,8 +135,6 @@ export interface SyncResult {
   readonly media: readonly EncryptedMedia[];
   /** How many to-device events came along, whatever their type. */
   readonly toDeviceCount: number;
-  /** Rooms in which membership or history visibility changed. */
-  readonly touched: readonly RoomId[];
 }
 
 /** A response with room events that is not a sync. */

@@ -3,6 +3,27 @@ import { parseSyncToken } from "./sync-token.ts";
 /** Query parameters in which clients present positions. */
 const positions = ["since", "from", "to", "at"];
 
+/**
+ * Query parameters by which an application service says whom its request is for.
+ *
+ * @see https://spec.matrix.org/v1.17/application-service-api/#identity-assertion
+ */
+export const IDENTITY_PARAMETERS: readonly string[] = [
+  "user_id",
+  "device_id",
+  "org.matrix.msc3202.device_id",
+];
+
+/** These parameters of a query, first values, as a query of their own with its `?`; empty for none. */
+export function keptQuery(query: URLSearchParams, names: readonly string[]): string {
+  const kept = new URLSearchParams();
+  for (const name of names) {
+    const value = query.get(name);
+    if (value !== null) kept.set(name, value);
+  }
+  return kept.size === 0 ? "" : `?${kept.toString()}`;
+}
+
 /** A request target with some query parameters set; the others keep their bytes and their order. */
 export function withQuery(
   target: string,

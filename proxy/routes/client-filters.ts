@@ -1,6 +1,7 @@
 import { MatrixError } from "../matrix/errors.ts";
 import { widenSyncFilter } from "../matrix/filter.ts";
 import { asObject, type JsonObject, parseObject } from "../matrix/json.ts";
+import { IDENTITY_PARAMETERS, keptQuery } from "../matrix/request-target.ts";
 import type { Call } from "./call.ts";
 
 /** How many stored filters are remembered; they never change. */
@@ -82,12 +83,7 @@ export class ClientFilters {
 
 /** A path of the filter endpoints, with what authorises the call in its query. */
 function filterPath(call: Call, userId: string, rest: string): string {
-  const query = new URLSearchParams();
-  for (const name of ["access_token", "user_id", "device_id", "org.matrix.msc3202.device_id"]) {
-    const value = call.query.get(name);
-    if (value !== null) query.set(name, value);
-  }
-  const suffix = query.size === 0 ? "" : `?${query.toString()}`;
+  const suffix = keptQuery(call.query, ["access_token", ...IDENTITY_PARAMETERS]);
   return `/_matrix/client/v3/user/${encodeURIComponent(userId)}/filter${rest}${suffix}`;
 }
 

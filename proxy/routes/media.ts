@@ -4,6 +4,7 @@ import type { Accounts } from "../accounts/accounts.ts";
 import { asMxc, type EncryptedMedia } from "../matrix/encrypted-file.ts";
 import { MatrixError } from "../matrix/errors.ts";
 import { parseObject } from "../matrix/json.ts";
+import { IDENTITY_PARAMETERS, keptQuery } from "../matrix/request-target.ts";
 import { AttachmentDecryption } from "../media/attachment-streams.ts";
 import { downloadHeaders, rangeOf } from "../media/download-headers.ts";
 import type { MediaKeys } from "../media/media-keys.ts";
@@ -21,8 +22,6 @@ const MAX_ERROR_BYTES = 64 * 1024;
 const LEGACY = "/_matrix/media/";
 /** Query parameters of a download that say how long to wait and how large a thumbnail is; whom it is for is added. */
 const KEPT = ["timeout_ms", "width", "height", "method", "animated"];
-const IDENTITY = ["user_id", "device_id", "org.matrix.msc3202.device_id"];
-
 /**
  * Downloads: an attachment whose key the user has seen comes decrypted, anything else as the homeserver holds it.
  *
@@ -93,8 +92,11 @@ async function fetchMedia(
   token: string,
   kind: "download" | "thumbnail",
 ): Promise<StreamedResponse> {
-  const names = kind === "thumbnail" ? [...KEPT, ...IDENTITY] : ["timeout_ms", ...IDENTITY];
-  const path = `${kind}/${mediaPath(call)}${queryOf(call, names)}`;
+  const names =
+    kind === "thumbnail"
+      ? [...KEPT, ...IDENTITY_PARAMETERS]
+      : ["timeout_ms", ...IDENTITY_PARAMETERS];
+  const path = `${kind}/${mediaPath(call)}${keptQuery(call.query, names)}`;
   const response = await call.fetch({ path: `/_matrix/client/v1/media/${path}`, token });
   if (response.statusCode !== 404) return response;
   if (await isUnrecognized(response.body)) {
@@ -115,20 +117,11 @@ async function isUnrecognized(body: Readable): Promise<boolean> {
 /** The client's own request without whoever it says it is. */
 function anonymous(call: Call): { readonly path: string; readonly token: null } {
   const [path = ""] = call.rawPath.split("?", 1);
-  return { path: path + queryOf(call, [...KEPT, "allow_remote"]), token: null };
+  return { path: path + keptQuery(call.query, [...KEPT, "allow_remote"]), token: null };
 }
 
 function mediaPath({ params }: Call): string {
   return [params["serverName"] ?? "", params["mediaId"] ?? ""].map(encodeURIComponent).join("/");
-}
-
-function queryOf(call: Call, names: readonly string[]): string {
-  const query = new URLSearchParams();
-  for (const name of names) {
-    const value = call.query.get(name);
-    if (value !== null) query.set(name, value);
-  }
-  return query.size === 0 ? "" : `?${query.toString()}`;
 }
 
 function plain({ statusCode, headers, body }: StreamedResponse): Reply {

@@ -2,7 +2,7 @@ import type { Accounts } from "../accounts/accounts.ts";
 import { MatrixError } from "../matrix/errors.ts";
 import type { DeviceAddress, RoomId } from "../matrix/identifiers.ts";
 import { parseObject } from "../matrix/json.ts";
-import { withEventType } from "../matrix/request-target.ts";
+import { IDENTITY_PARAMETERS, keptQuery, withEventType } from "../matrix/request-target.ts";
 import { failpoint } from "../observe/failpoint.ts";
 import type { EncryptionPin } from "../rooms/encryption-pins.ts";
 import type { RoomEncryptionState } from "../rooms/room-encryption.ts";
@@ -41,7 +41,7 @@ export function sendRoutes(deps: SendDeps): Handlers {
       const content = (await call.body(maxContentBytes)).toString("utf8");
       if (eventType === "m.room.encrypted") requireCiphertext(content);
       if (clearTypes.has(eventType)) return "pass";
-      const authorization = { token, query: masqueradeQuery(call) };
+      const authorization = { token, query: keptQuery(call.query, IDENTITY_PARAMETERS) };
       const room = await deps.encryption.ask(roomId, authorization, call.signal);
       if (room.kind === "refused") return room.response;
       if (room.kind === "encrypted") return sendEncrypted(deps, call, room.pin, eventType);
@@ -112,14 +112,4 @@ async function sendEncrypted(
   });
   failpoint("send-to-answer");
   return response;
-}
-
-/** The identity assertion of an application service, to be repeated on requests of our own. */
-function masqueradeQuery(call: Call): string {
-  const query = new URLSearchParams();
-  for (const name of ["user_id", "device_id", "org.matrix.msc3202.device_id"]) {
-    const value = call.query.get(name);
-    if (value !== null) query.set(name, value);
-  }
-  return query.size === 0 ? "" : `?${query.toString()}`;
 }
